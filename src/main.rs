@@ -1,0 +1,2 @@
+//! kilobase.
+fn main() {}
