@@ -1,1 +1,8 @@
-//! kilobase.
+//! DNA language models: tokens in, embeddings, scores and sequences out.
+
+pub mod attention;
+pub mod checkpoint;
+pub mod device;
+pub mod family;
+pub mod nn;
+pub mod run;
