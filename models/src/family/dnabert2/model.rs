@@ -1,0 +1,201 @@
+//! Embeddings, attention, block, encoder, heads.
+
+use super::Config;
+use crate::attention::{AttnSpec, KvView, Packing, PosRule, alibi, attention};
+use crate::nn::{Linear, Tensors};
+use burn::module::{Module, Param};
+use burn::nn::LayerNorm;
+use burn::tensor::activation::gelu;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use kilobase_data::batch::PackedBatch;
+
+#[derive(Module, Debug)]
+struct Layer {
+    wqkv: Linear,
+    attention_out: Linear,
+    attention_norm: LayerNorm,
+    gated: Linear,
+    wo: Linear,
+    mlp_norm: LayerNorm,
+}
+
+impl Layer {
+    /// `[tokens, hidden] -> [tokens, hidden]`
+    fn forward(&self, x: Tensor<2>, packing: &Packing, heads: usize, spec: &AttnSpec) -> Tensor<2> {
+        let [tokens, hidden] = x.dims();
+        let qkv = self.wqkv.forward(x.clone()).reshape([tokens, 3, heads, hidden / heads]); // [t, 3, h, d]
+        let part = |i| qkv.clone().narrow(1, i, 1).squeeze_dim::<3>(1); // [t, h, d]
+        let kv = KvView { k: part(1), v: part(2), packing: packing.clone() };
+        let attended = attention(part(0), packing, kv, spec).out.reshape([tokens, hidden]);
+        let y = self.attention_norm.forward(x + self.attention_out.forward(attended));
+        let gated = self.gated.forward(y.clone()); // [t, 2 * intermediate]
+        let intermediate = gated.dims()[1] / 2;
+        let gate = gated.clone().narrow(1, 0, intermediate);
+        let value = gated.narrow(1, intermediate, intermediate);
+        self.mlp_norm.forward(y + self.wo.forward(gelu(gate) * value))
+    }
+}
+
+/// The masked-language-model head; its output matrix is the word embedding.
+#[derive(Module, Debug)]
+pub struct Mlm {
+    transform: Linear,
+    norm: LayerNorm,
+    decoder_bias: Param<Tensor<1>>,
+}
+
+/// Pooler and classifier, present after fine-tuning only.
+#[derive(Module, Debug)]
+pub struct Head {
+    pooler: Linear,
+    classifier: Option<Linear>,
+}
+
+/// A DNABERT-2 encoder with the heads its checkpoint holds.
+#[derive(Module, Debug)]
+pub struct DnaBert2 {
+    word_embeddings: Param<Tensor<2>>,
+    token_type_embeddings: Param<Tensor<2>>,
+    norm: LayerNorm,
+    layers: Vec<Layer>,
+    mlm: Option<Mlm>,
+    head: Option<Head>,
+    heads: usize,
+}
+
+impl DnaBert2 {
+    /// Builds the encoder from named tensors. `has` tells which optional tensors the checkpoint holds.
+    pub fn load<E>(
+        config: &Config,
+        device: &Device,
+        has: impl Fn(&str) -> Option<Vec<usize>>,
+        read: &mut dyn FnMut(&str) -> Result<Vec<f32>, E>,
+    ) -> Result<Self, E> {
+        let (h, i, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
+        let mut t = Tensors::new(device, read);
+        let mut layers = Vec::with_capacity(config.num_hidden_layers);
+        let word_embeddings = t.param("bert.embeddings.word_embeddings.weight", [config.vocab_size, h])?;
+        let token_type_embeddings =
+            t.param("bert.embeddings.token_type_embeddings.weight", [config.type_vocab_size, h])?;
+        let norm = t.layer_norm("bert.embeddings.LayerNorm", h, eps)?;
+        for n in 0..config.num_hidden_layers {
+            let name = |part: &str| format!("bert.encoder.layer.{n}.{part}");
+            layers.push(Layer {
+                wqkv: t.linear(&name("attention.self.Wqkv"), 3 * h, h, true)?,
+                attention_out: t.linear(&name("attention.output.dense"), h, h, true)?,
+                attention_norm: t.layer_norm(&name("attention.output.LayerNorm"), h, eps)?,
+                gated: t.linear(&name("mlp.gated_layers"), 2 * i, h, false)?,
+                wo: t.linear(&name("mlp.wo"), h, i, true)?,
+                mlp_norm: t.layer_norm(&name("mlp.layernorm"), h, eps)?,
+            });
+        }
+        let mlm = if has("cls.predictions.transform.dense.weight").is_some() {
+            Some(Mlm {
+                transform: t.linear("cls.predictions.transform.dense", h, h, true)?,
+                // The reference hard-codes this epsilon.
+                norm: t.layer_norm("cls.predictions.transform.LayerNorm", h, 1e-12)?,
+                decoder_bias: t.param("cls.predictions.decoder.bias", [config.vocab_size])?,
+            })
+        } else {
+            None
+        };
+        let labels = has("classifier.weight").map(|shape| shape[0]);
+        let head = if has("bert.pooler.dense.weight").is_some() {
+            Some(Head {
+                pooler: t.linear("bert.pooler.dense", h, h, true)?,
+                classifier: labels.map(|n| t.linear("classifier", n, h, true)).transpose()?,
+            })
+        } else {
+            None
+        };
+        let heads = config.num_attention_heads;
+        Ok(Self { word_embeddings, token_type_embeddings, norm, layers, mlm, head, heads })
+    }
+
+    /// The device the weights are on.
+    pub fn device(&self) -> Device {
+        self.word_embeddings.val().device()
+    }
+
+    /// Width of a token's state.
+    pub fn hidden_size(&self) -> usize {
+        self.word_embeddings.val().dims()[1]
+    }
+
+    /// Number of layers; states are numbered `0..=layers`, 0 being the embeddings.
+    pub fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// States of all tokens, `[tokens, hidden]`, after the embeddings and after each layer up to `last`.
+    ///
+    /// `visit` is given the number of the state and the state; states it does not keep are freed.
+    pub fn states(&self, batch: &PackedBatch, last: usize, mut visit: impl FnMut(usize, Tensor<2>)) {
+        let device = self.device();
+        let ids = integers(batch.ids(), &device);
+        let types = match batch.type_ids() {
+            Some(types) => self.token_type_embeddings.val().select(0, integers(types, &device)),
+            None => self.token_type_embeddings.val().narrow(0, 0, 1), // [1, hidden], broadcast
+        };
+        let mut x = self.norm.forward(self.word_embeddings.val().select(0, ids) + types);
+        let packing = Packing::from_offsets(batch.offsets());
+        let head_dim = self.hidden_size() / self.heads;
+        let spec = AttnSpec {
+            scale: 1.0 / (head_dim as f32).sqrt(),
+            causal: false,
+            pos: PosRule::Alibi { slopes: alibi::slopes(self.heads).into() },
+        };
+        visit(0, x.clone());
+        for (n, layer) in self.layers.iter().enumerate().take(last) {
+            x = layer.forward(x, &packing, self.heads, &spec);
+            visit(n + 1, x.clone());
+        }
+    }
+
+    /// The state after layer `layer` (0: the embeddings), `[tokens, hidden]`.
+    pub fn state(&self, batch: &PackedBatch, layer: usize) -> Tensor<2> {
+        let mut state = None;
+        self.states(batch, layer, |n, x| {
+            if n == layer {
+                state = Some(x);
+            }
+        });
+        state.expect("a layer that the model has")
+    }
+
+    /// Logits of the masked-language-model head for chosen rows of the last state, `[rows, vocab]`; `None` if
+    /// the checkpoint has no such head.
+    pub fn mlm_logits(&self, last_state: &Tensor<2>, rows: &[usize]) -> Option<Tensor<2>> {
+        let mlm = self.mlm.as_ref()?;
+        let chosen = last_state.clone().select(0, indices(rows, &self.device()));
+        let x = mlm.norm.forward(gelu(mlm.transform.forward(chosen)));
+        Some(x.matmul(self.word_embeddings.val().transpose()) + mlm.decoder_bias.val().unsqueeze())
+    }
+
+    /// `tanh(W h + b)` of each sequence's first token, `[sequences, hidden]`; `None` without a trained pooler
+    /// (a base checkpoint holds none).
+    pub fn pooled(&self, last_state: &Tensor<2>, batch: &PackedBatch) -> Option<Tensor<2>> {
+        let head = self.head.as_ref()?;
+        let firsts = &batch.offsets()[..batch.offsets().len() - 1];
+        let first = last_state.clone().select(0, indices(firsts, &self.device()));
+        Some(head.pooler.forward(first).tanh())
+    }
+
+    /// Class logits `[sequences, labels]` of a fine-tuned checkpoint.
+    pub fn class_logits(&self, last_state: &Tensor<2>, batch: &PackedBatch) -> Option<Tensor<2>> {
+        let classifier = self.head.as_ref()?.classifier.as_ref()?;
+        Some(classifier.forward(self.pooled(last_state, batch)?))
+    }
+}
+
+fn integers(values: &[u32], device: &Device) -> Tensor<1, Int> {
+    let values: Vec<i32> = values.iter().map(|&v| v as i32).collect();
+    let count = values.len();
+    Tensor::from_data(TensorData::new(values, [count]), device)
+}
+
+fn indices(values: &[usize], device: &Device) -> Tensor<1, Int> {
+    let values: Vec<i32> = values.iter().map(|&v| v as i32).collect();
+    let count = values.len();
+    Tensor::from_data(TensorData::new(values, [count]), device)
+}

@@ -1,0 +1,1 @@
+//! The tensors of a checkpoint: names, shapes, and which may be absent.
