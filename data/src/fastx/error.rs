@@ -131,7 +131,9 @@ pub enum Fault {
         found: Option<u8>,
     },
     /// The sequence of a FASTQ record goes on in the next line.
-    #[error("the sequence goes on in a second line: multi-line FASTQ is not read, write each record on four lines")]
+    #[error(
+        "the sequence goes on in a second line: multi-line FASTQ is not read, write each record on four lines"
+    )]
     MultiLine,
     /// The separator repeats a name, but not this record's.
     #[error("the '+' line names {}, the header {}", found.escape_debug(), expected.escape_debug())]

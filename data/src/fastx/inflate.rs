@@ -65,7 +65,10 @@ impl fmt::Display for Damage {
                 write!(f, "gzip member {member} has checksum {computed:08x}, its trailer says {stored:08x}")
             }
             Self::Length { member, stored, computed } => {
-                write!(f, "gzip member {member} has {computed} bytes (modulo 2^32), its trailer says {stored}")
+                write!(
+                    f,
+                    "gzip member {member} has {computed} bytes (modulo 2^32), its trailer says {stored}"
+                )
             }
             Self::Header { member } => write!(f, "gzip member {member} has an invalid header"),
             Self::Data { member } => write!(f, "gzip member {member} holds invalid compressed data"),

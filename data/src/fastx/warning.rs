@@ -32,12 +32,14 @@ pub enum WarningKind {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
-            WarningKind::DuplicateId => "records repeat the id of an earlier record",
-            WarningKind::EmptyId => "records have no id",
-            WarningKind::DescriptionEncoding => "descriptions are not UTF-8 text",
-            WarningKind::TrailingBytes => return f.write_str("bytes after the end of the gzip stream were ignored"),
+            WarningKind::DuplicateId => "records that repeat an earlier id",
+            WarningKind::EmptyId => "records without an id",
+            WarningKind::DescriptionEncoding => "descriptions that are not UTF-8 text",
+            WarningKind::TrailingBytes => {
+                return f.write_str("bytes after the end of the gzip stream were ignored");
+            }
         };
-        write!(f, "{} {what} (first: record {}", self.count, self.record)?;
+        write!(f, "{what}: {} (first: record {}", self.count, self.record)?;
         if !self.id.is_empty() {
             write!(f, ", id {}", self.id.escape_debug())?;
         }
