@@ -47,14 +47,12 @@ pub enum Model {
 
 impl Model {
     /// Detects the family of a checkpoint, checks every tensor against it and loads it onto a device.
-    pub fn load(checkpoint: &Checkpoint, device: &Device) -> Result<Self, Error> {
-        match detect(checkpoint)? {
+    pub fn load(checkpoint: Checkpoint, device: &Device) -> Result<Self, Error> {
+        match detect(&checkpoint)? {
             Family::DnaBert2 => {
                 let config = dnabert2::Config::from_json(checkpoint.config())?;
-                let weights = dnabert2::matched(&config, checkpoint.weights())?;
-                let model = DnaBert2::load(&config, device, |name| weights.shape(name), &mut |name| {
-                    weights.read_f32(name)
-                })?;
+                let weights = dnabert2::matched(&config, checkpoint.into_weights())?;
+                let model = DnaBert2::load(&config, &weights, device)?;
                 Ok(Self::DnaBert2 { config, model: Box::new(model) })
             }
         }

@@ -105,14 +105,11 @@ impl Embedder<'_> {
             if let Some(limit) = self.memory_limit.filter(|&limit| need > limit) {
                 return Err(Error::Memory { tokens, need, limit });
             }
-            let mut batch = PackedBatch::default();
-            for &m in &members {
-                batch.push(&encodings[m].ids);
-            }
+            let batch = PackedBatch::from_encodings(members.iter().map(|&m| &encodings[m]));
             let states = self.model.state(&batch, self.layer);
             let pooled: Vec<(usize, Vec<f32>)> = members
                 .par_iter()
-                .zip(batch.offsets().par_windows(2))
+                .zip(batch.cu_seqlens().par_windows(2))
                 .map(|(&index, span)| {
                     let states = &states[span[0] * width..span[1] * width];
                     let row = self.pooling.pool(states, width, &encodings[index].special);

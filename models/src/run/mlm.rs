@@ -19,7 +19,7 @@ pub struct Candidate {
 /// # Panics
 /// If a position is not in the sequence.
 pub fn fill(model: &Model, ids: &[u32], positions: &[usize], top: usize) -> Option<Vec<Vec<Candidate>>> {
-    let batch = PackedBatch::single(ids);
+    let batch = packed(ids.to_vec(), ids.len());
     let (logits, vocabulary) = model.mlm_logits(&batch, positions)?;
     let rank = |row: &[f32]| {
         let mut order: Vec<u32> = (0..row.len() as u32).collect();
@@ -50,18 +50,22 @@ pub fn pseudo_log_likelihood(
     let copies = (batch_tokens / ids.len().max(1)).max(1);
     let mut total = 0.0;
     for chunk in positions.chunks(copies) {
-        let mut batch = PackedBatch::default();
-        let mut rows = Vec::with_capacity(chunk.len());
-        for (copy, &position) in chunk.iter().enumerate() {
-            let mut masked = ids.to_vec();
-            masked[position] = mask;
-            rows.push(copy * ids.len() + position);
-            batch.push(&masked);
+        let mut masked = ids.repeat(chunk.len());
+        let rows: Vec<usize> =
+            chunk.iter().enumerate().map(|(copy, &position)| copy * ids.len() + position).collect();
+        for &row in &rows {
+            masked[row] = mask;
         }
-        let (logits, vocabulary) = model.mlm_logits(&batch, &rows)?;
+        let (logits, vocabulary) = model.mlm_logits(&packed(masked, ids.len()), &rows)?;
         for (row, &position) in logits.chunks_exact(vocabulary).zip(chunk) {
             total += log_probability(row, ids[position] as usize);
         }
     }
     Some(total)
+}
+
+/// Sequences of one length side by side.
+fn packed(ids: Vec<u32>, length: usize) -> PackedBatch {
+    let offsets = (0..=ids.len()).step_by(length.max(1)).collect();
+    PackedBatch::new(ids, None, offsets).expect("borders made from the length")
 }

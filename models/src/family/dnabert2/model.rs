@@ -2,6 +2,7 @@
 
 use super::Config;
 use crate::attention::{AttnSpec, KvView, Packing, PosRule, alibi, attention};
+use crate::checkpoint::{self, Weights};
 use crate::nn::{Linear, Tensors};
 use burn::module::{Module, Param};
 use burn::nn::LayerNorm;
@@ -64,15 +65,10 @@ pub struct DnaBert2 {
 }
 
 impl DnaBert2 {
-    /// Builds the encoder from named tensors. `has` tells which optional tensors the checkpoint holds.
-    pub fn load<E>(
-        config: &Config,
-        device: &Device,
-        has: impl Fn(&str) -> Option<Vec<usize>>,
-        read: &mut dyn FnMut(&str) -> Result<Vec<f32>, E>,
-    ) -> Result<Self, E> {
+    /// Puts weights that [`super::matched`] has checked on a device.
+    pub fn load(config: &Config, weights: &Weights, device: &Device) -> Result<Self, checkpoint::Error> {
         let (h, i, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
-        let mut t = Tensors::new(device, read);
+        let t = Tensors::new(weights, device);
         let mut layers = Vec::with_capacity(config.num_hidden_layers);
         let word_embeddings = t.param("bert.embeddings.word_embeddings.weight", [config.vocab_size, h])?;
         let token_type_embeddings =
@@ -89,7 +85,7 @@ impl DnaBert2 {
                 mlp_norm: t.layer_norm(&name("mlp.layernorm"), h, eps)?,
             });
         }
-        let mlm = if has("cls.predictions.transform.dense.weight").is_some() {
+        let mlm = if weights.contains("cls.predictions.transform.dense.weight") {
             Some(Mlm {
                 transform: t.linear("cls.predictions.transform.dense", h, h, true)?,
                 // The reference hard-codes this epsilon.
@@ -99,8 +95,8 @@ impl DnaBert2 {
         } else {
             None
         };
-        let labels = has("classifier.weight").map(|shape| shape[0]);
-        let head = if has("bert.pooler.dense.weight").is_some() {
+        let labels = weights.shape("classifier.weight").ok().map(|shape| shape[0]);
+        let head = if weights.contains("bert.pooler.dense.weight") {
             Some(Head {
                 pooler: t.linear("bert.pooler.dense", h, h, true)?,
                 classifier: labels.map(|n| t.linear("classifier", n, h, true)).transpose()?,
@@ -138,7 +134,7 @@ impl DnaBert2 {
             None => self.token_type_embeddings.val().narrow(0, 0, 1), // [1, hidden], broadcast
         };
         let mut x = self.norm.forward(self.word_embeddings.val().select(0, ids) + types);
-        let packing = Packing::from_offsets(batch.offsets());
+        let packing = Packing::from_offsets(batch.cu_seqlens());
         let head_dim = self.hidden_size() / self.heads;
         let spec = AttnSpec {
             scale: 1.0 / (head_dim as f32).sqrt(),
@@ -172,11 +168,16 @@ impl DnaBert2 {
         Some(x.matmul(self.word_embeddings.val().transpose()) + mlm.decoder_bias.val().unsqueeze())
     }
 
+    /// Whether the checkpoint holds a trained pooler.
+    pub fn has_pooler(&self) -> bool {
+        self.head.is_some()
+    }
+
     /// `tanh(W h + b)` of each sequence's first token, `[sequences, hidden]`; `None` without a trained pooler
     /// (a base checkpoint holds none).
     pub fn pooled(&self, last_state: &Tensor<2>, batch: &PackedBatch) -> Option<Tensor<2>> {
         let head = self.head.as_ref()?;
-        let firsts = &batch.offsets()[..batch.offsets().len() - 1];
+        let firsts = &batch.cu_seqlens()[..batch.cu_seqlens().len() - 1];
         let first = last_state.clone().select(0, indices(firsts, &self.device()));
         Some(head.pooler.forward(first).tanh())
     }

@@ -1,0 +1,56 @@
+//! Random weights: for benchmarks, tests, and the start of a training run.
+
+use super::{Config, expected};
+use crate::checkpoint::{Expected, NamedTensor, Presence};
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use rand_distr::{Distribution, Normal};
+use std::borrow::Cow;
+
+/// A tensor whose numbers are drawn when they are asked for.
+pub struct RandomTensor {
+    name: String,
+    shape: Vec<usize>,
+    seed: u64,
+}
+
+/// The tensors of a base checkpoint (encoder and masked-language-model head) with weights drawn as the reference
+/// initialises them: matrices normal with deviation 0.02, biases 0, normalisation weights 1.
+///
+/// A tensor depends on the seed and its name only, so the order of writing does not matter.
+pub fn random(config: &Config, seed: u64) -> Vec<RandomTensor> {
+    expected(config, 0, |name| name.starts_with("cls."))
+        .into_iter()
+        .filter(|tensor| tensor.presence == Presence::Required)
+        .map(|Expected { name, shape, .. }| RandomTensor { name, shape, seed })
+        .collect()
+}
+
+impl NamedTensor for RandomTensor {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn values(&self) -> Result<Cow<'_, [f32]>, Box<dyn std::error::Error + Send + Sync>> {
+        let count = self.shape.iter().product();
+        let norm = self.name.ends_with("LayerNorm.weight") || self.name.ends_with("layernorm.weight");
+        if norm || self.name.ends_with(".bias") {
+            return Ok(vec![if norm { 1.0 } else { 0.0 }; count].into());
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream(fnv1a(self.name.as_bytes()));
+        let normal = Normal::new(0.0_f32, 0.02)?;
+        Ok(normal.sample_iter(&mut rng).take(count).collect::<Vec<f32>>().into())
+    }
+}
+
+/// 64-bit FNV-1a: a stream number that stays the same across versions of the standard library.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
