@@ -1,1 +1,95 @@
-//! tokenize
+//! Text to tokens and back, with the place of every token in the text.
+//!
+//! ```no_run
+//! use kilobase_data::tokenize;
+//!
+//! let tokenizer = tokenize::from_dir("models/dnabert2")?;
+//! let encoding = tokenizer.encode(b"ACGTACGT", true)?;
+//! for (id, span) in encoding.ids.iter().zip(&encoding.spans) {
+//!     assert!(tokenizer.token(*id).is_some() && span.end <= 8);
+//! }
+//! # Ok::<(), tokenize::Error>(())
+//! ```
+
+use std::path::Path;
+
+mod encoding;
+mod error;
+mod file;
+mod hf;
+mod kmer;
+mod special;
+
+pub use encoding::{Encoding, Span};
+pub use error::{Error, VocabularyFault};
+pub use hf::HfTokenizer;
+pub use kmer::{KmerConfig, KmerTokenizer};
+pub use special::SpecialTokens;
+
+/// Turns text into the numbers that a model was trained on.
+///
+/// Nothing is truncated, padded or upper-cased: what a text becomes depends on the text alone.
+pub trait Tokenizer: Send + Sync {
+    /// Tokens of one text; `add_special` puts the model's marks around it. Text that is not UTF-8 is an error.
+    fn encode(&self, text: &[u8], add_special: bool) -> Result<Encoding, Error>;
+
+    /// Tokens of two texts as one sequence, for models trained on pairs. Spans count in the text they belong to.
+    fn encode_pair(&self, first: &[u8], second: &[u8], add_special: bool) -> Result<Encoding, Error>;
+
+    /// The text of tokens. Start, end and padding marks are left out; other special tokens give their names.
+    fn decode(&self, ids: &[u32]) -> Result<String, Error>;
+
+    /// One more than the largest id.
+    fn vocab_size(&self) -> usize;
+
+    /// The tokens with a meaning of their own.
+    fn special(&self) -> &SpecialTokens;
+
+    /// The text of one token.
+    fn token(&self, id: u32) -> Option<&str>;
+
+    /// SHA-256 of what defines the tokenizer, in hexadecimal: results made by equal tokenizers can be compared.
+    fn fingerprint(&self) -> &str;
+
+    /// What kind it is, for reports: `bpe`, `6-mer`.
+    fn name(&self) -> &str;
+}
+
+/// Loads the tokenizer of a model directory.
+///
+/// `tokenizer.json` goes first; else `vocab.txt` with a `tokenizer_config.json` that asks for k-mers. Anything else is an
+/// error: a guess would give numbers that the model reads as other sequence.
+pub fn from_dir(dir: impl AsRef<Path>) -> Result<Box<dyn Tokenizer>, Error> {
+    let dir = dir.as_ref();
+    if dir.join("tokenizer.json").is_file() {
+        return Ok(Box::new(HfTokenizer::from_dir(dir)?));
+    }
+    let refuse = |class: Option<String>| Error::Unknown { dir: dir.display().to_string(), class };
+    if !dir.join("tokenizer_config.json").is_file() || !dir.join("vocab.txt").is_file() {
+        return Err(refuse(None));
+    }
+    let config = KmerConfig::from_file(dir.join("tokenizer_config.json"))?;
+    if !config.is_kmer() {
+        return Err(refuse(config.tokenizer_class));
+    }
+    Ok(Box::new(KmerTokenizer::from_dir(dir)?))
+}
+
+/// Loads and uses whatever `bytes` describe and asserts what holds for every tokenizer: used by the property tests and
+/// the fuzz targets.
+#[doc(hidden)]
+pub fn check(tokenizer: &dyn Tokenizer, text: &[u8]) {
+    let size = tokenizer.vocab_size();
+    for id in tokenizer.special().ids() {
+        assert!((id as usize) < size, "special tokens are in the vocabulary");
+    }
+    let Ok(encoding) = tokenizer.encode(text, true) else { return };
+    encoding.check(text.len());
+    assert!(encoding.ids.iter().all(|&id| (id as usize) < size), "ids are in the vocabulary");
+    if let Ok(bare) = tokenizer.encode(text, false) {
+        assert!(bare.special.iter().all(|special| !special), "no special tokens unless asked for");
+    }
+}
+
+#[cfg(test)]
+mod tests;

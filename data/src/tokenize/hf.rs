@@ -1,0 +1,156 @@
+use std::path::Path;
+
+use tokenizers::{EncodeInput, ModelWrapper};
+
+use super::file::{self, utf8};
+use super::special::Names;
+use super::{Encoding, Error, Span, SpecialTokens, Tokenizer, VocabularyFault};
+
+/// A `tokenizer.json`, run by the `tokenizers` library: the reference for ids.
+///
+/// Truncation and padding saved in the file are dropped. They are left over from somebody's training run, and would cut
+/// sequences without a word.
+pub struct HfTokenizer {
+    inner: tokenizers::Tokenizer,
+    tokens: Vec<Option<String>>,
+    special: SpecialTokens,
+    fingerprint: String,
+    name: &'static str,
+}
+
+/// Ids above this are taken for damage; the table of tokens is as long as the largest id.
+const LARGEST_ID: u32 = (1 << 22) - 1;
+
+impl HfTokenizer {
+    /// Loads `tokenizer.json` and, where there is one, the names of special tokens from `tokenizer_config.json`.
+    pub fn from_dir(dir: impl AsRef<Path>) -> Result<Self, Error> {
+        let dir = dir.as_ref();
+        let config = dir.join("tokenizer_config.json");
+        let config = if config.is_file() { Some((file::read(&config)?, config)) } else { None };
+        let config = config.as_ref().map(|(bytes, path)| (&bytes[..], path.display().to_string()));
+        let path = dir.join("tokenizer.json");
+        Self::load(&file::read(&path)?, &path.display().to_string(), config)
+    }
+
+    /// Loads the content of a `tokenizer.json`; `name` stands for it in messages.
+    pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self, Error> {
+        Self::load(bytes, name, None)
+    }
+
+    fn load(bytes: &[u8], name: &str, config: Option<(&[u8], String)>) -> Result<Self, Error> {
+        let file = || name.to_owned();
+        let names: Names = match config {
+            None => Names::default(),
+            Some((bytes, file)) => {
+                serde_json::from_slice(bytes).map_err(|source| Error::Json { file, source })?
+            }
+        };
+        let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
+            .map_err(|error| Error::Invalid { file: file(), reason: error.to_string() })?;
+        inner
+            .with_padding(None)
+            .with_truncation(None)
+            .map_err(|error| Error::Invalid { file: file(), reason: error.to_string() })?;
+        let tokens = table(&inner).map_err(|fault| Error::Vocabulary { file: file(), fault })?;
+        let special = SpecialTokens::find(&names, |token| inner.token_to_id(token));
+        let kind = match inner.get_model() {
+            ModelWrapper::BPE(_) => "bpe",
+            ModelWrapper::WordPiece(_) => "wordpiece",
+            ModelWrapper::WordLevel(_) => "wordlevel",
+            ModelWrapper::Unigram(_) => "unigram",
+        };
+        Ok(Self { inner, tokens, special, fingerprint: file::sha256(&[bytes]), name: kind })
+    }
+
+    fn run<'a>(&self, input: impl Into<EncodeInput<'a>>, add_special: bool) -> Result<Encoding, Error> {
+        let encoding = self
+            .inner
+            .encode(input, add_special)
+            .map_err(|error| Error::Encode { reason: error.to_string() })?;
+        let sequences = encoding.get_sequence_ids();
+        // Tokens of a text know their text; what the post-processor adds knows none.
+        let special: Vec<bool> = sequences.iter().map(Option::is_none).collect();
+        let spans = encoding
+            .get_offsets()
+            .iter()
+            .zip(&special)
+            .map(|(&(start, end), special)| if *special { Span::default() } else { Span { start, end } });
+        Ok(Encoding {
+            ids: encoding.get_ids().to_vec(),
+            spans: spans.collect(),
+            special,
+            type_ids: encoding.get_type_ids().to_vec(),
+            second: sequences.iter().position(|sequence| *sequence == Some(1)),
+        })
+    }
+}
+
+/// Token texts by id; refuses ids that two tokens share.
+fn table(inner: &tokenizers::Tokenizer) -> Result<Vec<Option<String>>, VocabularyFault> {
+    let mut entries: Vec<_> = inner.get_vocab(true).into_iter().collect();
+    entries.sort_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
+    let Some(largest) = entries.last().map(|(_, id)| *id) else { return Err(VocabularyFault::Empty) };
+    if largest > LARGEST_ID {
+        let (token, id) = entries.pop().unwrap_or_default();
+        return Err(VocabularyFault::IdRange { token, id, largest: LARGEST_ID });
+    }
+    let mut tokens = vec![None; largest as usize + 1];
+    for (token, id) in entries {
+        let slot: &mut Option<String> = &mut tokens[id as usize];
+        if let Some(first) = slot.take() {
+            return Err(VocabularyFault::DuplicateId { id, first, second: token });
+        }
+        *slot = Some(token);
+    }
+    Ok(tokens)
+}
+
+impl Tokenizer for HfTokenizer {
+    fn encode(&self, text: &[u8], add_special: bool) -> Result<Encoding, Error> {
+        self.run(utf8(text)?, add_special)
+    }
+
+    fn encode_pair(&self, first: &[u8], second: &[u8], add_special: bool) -> Result<Encoding, Error> {
+        self.run((utf8(first)?, utf8(second)?), add_special)
+    }
+
+    fn decode(&self, ids: &[u32]) -> Result<String, Error> {
+        let mut kept = Vec::with_capacity(ids.len());
+        for &id in ids {
+            if self.token(id).is_none() {
+                return Err(Error::UnknownId { id, size: self.vocab_size() });
+            }
+            if !self.special.is_frame(id) {
+                kept.push(id);
+            }
+        }
+        if self.inner.get_decoder().is_some() {
+            return self
+                .inner
+                .decode(&kept, false)
+                .map_err(|error| Error::Encode { reason: error.to_string() });
+        }
+        // Without a decoder the library would put spaces between the pieces of a sequence.
+        Ok(kept.iter().filter_map(|&id| self.token(id)).collect())
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.tokens.len()
+    }
+
+    fn special(&self) -> &SpecialTokens {
+        &self.special
+    }
+
+    fn token(&self, id: u32) -> Option<&str> {
+        self.tokens.get(id as usize)?.as_deref()
+    }
+
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    fn name(&self) -> &str {
+        self.name
+    }
+}

@@ -1,0 +1,122 @@
+use std::path::Path;
+
+use super::file::{self, utf8};
+use super::{Encoding, Error, SpecialTokens, Tokenizer};
+
+mod config;
+mod vocabulary;
+
+pub use config::KmerConfig;
+use vocabulary::Vocabulary;
+
+/// K-mers side by side, as the GENERator models read DNA.
+///
+/// From left to right, at each place: a special token written out, else the next run of at most k letters `A` to `Z`,
+/// else one character. What has no id becomes the unknown token: a k-mer with `N`, a tail shorter than k, each lower-case
+/// letter, each space. The frame is kept over a k-mer with `N` and starts anew after anything that is not `A` to `Z`.
+#[derive(Debug)]
+pub struct KmerTokenizer {
+    vocabulary: Vocabulary,
+    special: SpecialTokens,
+    unk: u32,
+    start: Option<u32>,
+    end: Option<u32>,
+    fingerprint: String,
+    name: String,
+}
+
+impl KmerTokenizer {
+    /// Loads `vocab.txt` and `tokenizer_config.json`.
+    pub fn from_dir(dir: impl AsRef<Path>) -> Result<Self, Error> {
+        let dir = dir.as_ref();
+        let vocabulary = dir.join("vocab.txt");
+        let config = KmerConfig::from_file(dir.join("tokenizer_config.json"))?;
+        Self::new(&file::read(&vocabulary)?, &config, &vocabulary.display().to_string())
+    }
+
+    /// Takes the content of a `vocab.txt`; `name` stands for it in messages.
+    pub fn new(vocabulary: &[u8], config: &KmerConfig, name: &str) -> Result<Self, Error> {
+        let fault = |fault| Error::Vocabulary { file: name.to_owned(), fault };
+        let k = config.checked_k().map_err(fault)?;
+        let parsed = Vocabulary::parse(vocabulary, k).map_err(fault)?;
+        let special = SpecialTokens::find(&config.names, |token| parsed.id(token));
+        let unk = config.require("unknown", special.unk, "<oov>").map_err(fault)?;
+        let start = config.start.then(|| config.require("start", special.start, "<s>")).transpose();
+        let end = config.end.then(|| config.require("end", special.end, "</s>")).transpose();
+        // What the marks are is part of what the tokenizer is: the same text gives other ids without them.
+        let settings = format!("k={k} start={} end={}", config.start, config.end);
+        Ok(Self {
+            vocabulary: parsed,
+            special,
+            unk,
+            start: start.map_err(fault)?,
+            end: end.map_err(fault)?,
+            fingerprint: file::sha256(&[vocabulary, settings.as_bytes()]),
+            name: format!("{k}-mer"),
+        })
+    }
+
+    /// Bases of a token.
+    pub fn k(&self) -> usize {
+        self.vocabulary.k()
+    }
+}
+
+impl Tokenizer for KmerTokenizer {
+    fn encode(&self, text: &[u8], add_special: bool) -> Result<Encoding, Error> {
+        let text = utf8(text)?;
+        let mut encoding = Encoding::default();
+        if let Some(start) = self.start.filter(|_| add_special) {
+            // Scripts around these models write the mark into the text: it must not be there twice.
+            let written = self.vocabulary.special_at(text).is_some_and(|(id, _)| id == start);
+            if !written {
+                encoding.push_special(start, 0);
+            }
+        }
+        let mut at = 0;
+        while at < text.len() {
+            let (id, length) = self.vocabulary.next(&text[at..]);
+            encoding.push(id.unwrap_or(self.unk), at, at + length);
+            at += length;
+        }
+        if let Some(end) = self.end.filter(|_| add_special) {
+            encoding.push_special(end, at);
+        }
+        Ok(encoding)
+    }
+
+    fn encode_pair(&self, _: &[u8], _: &[u8], _: bool) -> Result<Encoding, Error> {
+        Err(Error::NoPairs { name: self.name.clone() })
+    }
+
+    fn decode(&self, ids: &[u32]) -> Result<String, Error> {
+        let mut text = String::with_capacity(ids.len() * self.k());
+        for &id in ids {
+            let token = self.token(id).ok_or(Error::UnknownId { id, size: self.vocab_size() })?;
+            if !self.special.is_frame(id) {
+                text.push_str(token);
+            }
+        }
+        Ok(text)
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.vocabulary.len()
+    }
+
+    fn special(&self) -> &SpecialTokens {
+        &self.special
+    }
+
+    fn token(&self, id: u32) -> Option<&str> {
+        self.vocabulary.token(id)
+    }
+
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
