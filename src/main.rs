@@ -1,2 +1,9 @@
-//! kilobase.
-fn main() {}
+//! The `kilobase` program.
+
+use std::process::ExitCode;
+
+mod cli;
+
+fn main() -> ExitCode {
+    cli::main().into()
+}

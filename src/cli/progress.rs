@@ -1,0 +1,135 @@
+//! How far a run is: a bar for a person, a line now and then for a log file.
+#![allow(dead_code, reason = "for commands that run long")]
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::output::{self, Console, Level};
+
+/// A log file grows by one line in this time.
+const LOG_EVERY: Duration = Duration::from_mins(1);
+
+const KNOWN: &str = "{prefix} [{elapsed_precise}] {wide_bar} {human_pos}/{human_len} ({per_sec}, {eta} left)";
+const UNKNOWN: &str = "{prefix} [{elapsed_precise}] {spinner} {human_pos} ({per_sec})";
+
+/// Counts units of work that are done. May be shared between threads.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// Standard error is a terminal.
+    Bar(ProgressBar),
+    /// It is not: a log file.
+    Log(Log),
+    /// With `-q`.
+    Silent,
+}
+
+impl Progress {
+    /// Begins. `label` is the name of a unit, in the plural: `bases`. `total` may not be known, as for standard input.
+    pub(crate) fn new(console: &Console, total: Option<u64>, label: &'static str) -> Self {
+        if console.level() == Level::Quiet {
+            return Self::Silent;
+        }
+        if !output::stderr_is_terminal() {
+            return Self::Log(Log::new(console, total, label));
+        }
+        let template = if total.is_some() { KNOWN } else { UNKNOWN };
+        let style = ProgressStyle::with_template(template).expect("the template is a constant that parses");
+        let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+        let bar = console.bars().add(bar.with_style(style).with_prefix(label));
+        // Time goes on where units are large.
+        bar.enable_steady_tick(Duration::from_millis(500));
+        Self::Bar(bar)
+    }
+
+    /// So many more are done.
+    pub(crate) fn inc(&self, units: u64) {
+        match self {
+            Self::Bar(bar) => bar.inc(units),
+            Self::Log(log) => log.inc(units, Instant::now()),
+            Self::Silent => {}
+        }
+    }
+
+    /// Ends, and leaves the screen to the summary.
+    pub(crate) fn finish(self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Progress in a log file.
+#[derive(Debug)]
+pub(crate) struct Log {
+    console: Console,
+    label: &'static str,
+    total: Option<u64>,
+    done: AtomicU64,
+    begun: Instant,
+    last: Mutex<Instant>,
+}
+
+impl Log {
+    fn new(console: &Console, total: Option<u64>, label: &'static str) -> Self {
+        let now = Instant::now();
+        let console = console.clone();
+        Self { console, label, total, done: AtomicU64::new(0), begun: now, last: Mutex::new(now) }
+    }
+
+    fn inc(&self, units: u64, now: Instant) {
+        let done = self.done.fetch_add(units, Ordering::Relaxed) + units;
+        // Another thread that is here at the same time writes the line.
+        if let Ok(mut last) = self.last.try_lock()
+            && now.saturating_duration_since(*last) >= LOG_EVERY
+        {
+            *last = now;
+            self.console.info(self.line(done, now));
+        }
+    }
+
+    fn line(&self, done: u64, now: Instant) -> String {
+        let seconds = now.saturating_duration_since(self.begun).as_secs_f64();
+        let speed = done as f64 / seconds.max(1e-9);
+        let label = self.label;
+        match self.total {
+            Some(total) => {
+                let share = 100.0 * done as f64 / total.max(1) as f64;
+                let left = total.saturating_sub(done) as f64 / speed.max(1e-9) / 60.0;
+                format!("{done} of {total} {label} ({share:.0} %), {speed:.0} a second, {left:.0} min left")
+            }
+            None => format!("{done} {label}, {speed:.0} a second"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_has_one_line_a_minute() {
+        let log = Log::new(&Console::new(Level::Quiet, false), Some(1000), "bases");
+        let begun = log.begun;
+        let last = |log: &Log| *log.last.lock().unwrap();
+        log.inc(100, begun + Duration::from_secs(59));
+        assert_eq!(last(&log), begun, "no line yet");
+        let minute = begun + Duration::from_mins(1);
+        log.inc(100, minute);
+        log.inc(100, minute + Duration::from_secs(59));
+        assert_eq!(last(&log), minute);
+        assert_eq!(log.line(300, minute), "300 of 1000 bases (30 %), 5 a second, 2 min left");
+    }
+
+    #[test]
+    fn quiet_is_silent() {
+        let console = Console::new(Level::Quiet, false);
+        assert!(matches!(Progress::new(&console, Some(1), "bases"), Progress::Silent));
+    }
+}
