@@ -75,10 +75,29 @@ pub fn from_dir(dir: impl AsRef<Path>) -> Result<Box<dyn Tokenizer>, Error> {
     Ok(Box::new(KmerTokenizer::from_dir(dir)?))
 }
 
-/// Loads and uses whatever `bytes` describe and asserts what holds for every tokenizer: used by the property tests and
-/// the fuzz targets.
+/// Loads `json` as a `tokenizer.json`, if it is one, and asserts what holds for every tokenizer: used by the property
+/// tests and the fuzz targets.
 #[doc(hidden)]
-pub fn check(tokenizer: &dyn Tokenizer, text: &[u8]) {
+pub fn check_tokenizer_json(json: &[u8], text: &[u8]) {
+    if let Ok(tokenizer) = HfTokenizer::from_bytes(json, "input") {
+        check(&tokenizer, text);
+    }
+}
+
+/// The same for `vocabulary` as a `vocab.txt` of k-mers, whose tokens must also spell the text.
+#[doc(hidden)]
+pub fn check_kmer_vocabulary(vocabulary: &[u8], k: u64, text: &[u8]) {
+    if let Ok(tokenizer) = KmerTokenizer::new(vocabulary, &KmerConfig::new(k), "input") {
+        check(&tokenizer, text);
+        if let Ok(encoding) = tokenizer.encode(text, true) {
+            let covered: usize = encoding.spans.iter().map(Span::len).sum();
+            assert_eq!(covered, text.len(), "every byte is in a token");
+        }
+    }
+}
+
+/// Asserts what holds for every tokenizer and text.
+fn check(tokenizer: &dyn Tokenizer, text: &[u8]) {
     let size = tokenizer.vocab_size();
     for id in tokenizer.special().ids() {
         assert!((id as usize) < size, "special tokens are in the vocabulary");

@@ -49,7 +49,7 @@ fn genomes_read_as_bio_and_noodles_read_them() {
             assert_eq!((record.id.as_str(), &record.sequence[..]), (other.id(), other.seq()));
             assert_eq!(record.description, other.desc().unwrap_or_default().trim());
             let other = noodles.next().unwrap().unwrap();
-            assert_eq!(record.id.as_bytes(), &other.name()[..]);
+            assert_eq!(record.id.as_bytes(), other.name());
             assert_eq!(record.sequence, other.sequence().as_ref());
         }
         assert!(bio.next().is_none() && noodles.next().is_none(), "{}", path.display());
@@ -73,7 +73,7 @@ fn reads_read_as_bio_and_noodles_read_them() {
                 (other.id(), other.seq(), other.qual())
             );
             let other = noodles.next().unwrap().unwrap();
-            assert_eq!(record.id.as_bytes(), &other.name()[..]);
+            assert_eq!(record.id.as_bytes(), other.name());
             assert_eq!(record.description.as_bytes(), other.description().trim_ascii());
             assert_eq!((&record.sequence[..], quality), (other.sequence(), other.quality_scores()));
         }

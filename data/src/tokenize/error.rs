@@ -93,6 +93,14 @@ pub enum VocabularyFault {
     /// No entries.
     #[error("the vocabulary is empty")]
     Empty,
+    /// More entries than such a vocabulary can need.
+    #[error("the vocabulary has {found} entries, at most {largest} are read")]
+    TooMany {
+        /// Entries.
+        found: usize,
+        /// The largest number that is accepted.
+        largest: usize,
+    },
     /// A line that is neither `token` nor `token id`, or not of the kind of the lines before it.
     #[error("line {line}: expected {expected}")]
     Line {

@@ -1,3 +1,4 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use tokenizers::{EncodeInput, ModelWrapper};
@@ -5,6 +6,8 @@ use tokenizers::{EncodeInput, ModelWrapper};
 use super::file::{self, utf8};
 use super::special::Names;
 use super::{Encoding, Error, Span, SpecialTokens, Tokenizer, VocabularyFault};
+
+mod precheck;
 
 /// A `tokenizer.json`, run by the `tokenizers` library: the reference for ids.
 ///
@@ -45,8 +48,10 @@ impl HfTokenizer {
                 serde_json::from_slice(bytes).map_err(|source| Error::Json { file, source })?
             }
         };
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
-            .map_err(|error| Error::Invalid { file: file(), reason: error.to_string() })?;
+        let json = serde_json::from_slice(bytes).map_err(|source| Error::Json { file: file(), source })?;
+        let invalid = |reason| Error::Invalid { file: file(), reason };
+        precheck::check(&json).map_err(invalid)?;
+        let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(bytes)).map_err(invalid)?;
         inner
             .with_padding(None)
             .with_truncation(None)
@@ -59,14 +64,20 @@ impl HfTokenizer {
             ModelWrapper::WordLevel(_) => "wordlevel",
             ModelWrapper::Unigram(_) => "unigram",
         };
-        Ok(Self { inner, tokens, special, fingerprint: file::sha256(&[bytes]), name: kind })
+        let tokenizer = Self { inner, tokens, special, fingerprint: file::sha256(&[bytes]), name: kind };
+        // The marks around a text are numbers of their own in the file, which nothing has compared to the vocabulary.
+        for marks in [tokenizer.encode(b"", true), tokenizer.encode_pair(b"", b"", true)] {
+            let marks = marks.map_err(|error| invalid(error.to_string()))?;
+            if let Some(id) = marks.ids.into_iter().find(|&id| tokenizer.token(id).is_none()) {
+                return Err(invalid(format!("it adds token id {id}, which is not in the vocabulary")));
+            }
+        }
+        Ok(tokenizer)
     }
 
     fn run<'a>(&self, input: impl Into<EncodeInput<'a>>, add_special: bool) -> Result<Encoding, Error> {
-        let encoding = self
-            .inner
-            .encode(input, add_special)
-            .map_err(|error| Error::Encode { reason: error.to_string() })?;
+        let encoding =
+            guarded(|| self.inner.encode(input, add_special)).map_err(|reason| Error::Encode { reason })?;
         let sequences = encoding.get_sequence_ids();
         // Tokens of a text know their text; what the post-processor adds knows none.
         let special: Vec<bool> = sequences.iter().map(Option::is_none).collect();
@@ -82,6 +93,14 @@ impl HfTokenizer {
             type_ids: encoding.get_type_ids().to_vec(),
             second: sequences.iter().position(|sequence| *sequence == Some(1)),
         })
+    }
+}
+
+/// Runs the library, which panics on some files that are valid JSON but not what it expects, and gives its words.
+fn guarded<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(outcome) => outcome.map_err(|error| error.to_string()),
+        Err(_) => Err("the tokenizers library failed on it".to_owned()),
     }
 }
 

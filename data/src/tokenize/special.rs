@@ -44,6 +44,7 @@ impl SpecialTokens {
 
 /// The special tokens that a `tokenizer_config.json` names.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names are those of the file")]
 pub(super) struct Names {
     pub(super) unk_token: Option<Name>,
     pub(super) cls_token: Option<Name>,

@@ -15,10 +15,17 @@ pub(super) struct Vocabulary {
     special: Vec<u32>,
 }
 
+/// Four times the 8-mers, the longest k-mers that are read: room for any number of special tokens.
+const LARGEST: usize = 1 << 18;
+
 impl Vocabulary {
     /// Reads either shape: a token a line, numbered from 0, or `token id`.
     pub(super) fn parse(bytes: &[u8], k: usize) -> Result<Self, Fault> {
         let text = std::str::from_utf8(bytes).map_err(|_| Fault::NotUtf8)?;
+        let count = text.lines().count();
+        if count > LARGEST {
+            return Err(Fault::TooMany { found: count, largest: LARGEST });
+        }
         let lines: Vec<&str> = text.lines().collect();
         let numbered = lines.first().is_some_and(|line| line.contains(' '));
         let mut ids = HashMap::with_capacity(lines.len());
