@@ -138,7 +138,7 @@ mod tests {
             let a = flex::attention(q.clone(), &packing, kv.clone(), &spec);
             let b = composed::attention(q, &packing, kv, &spec);
             let worst = |x: f32, y: f32| assert!((x - y).abs() < 2e-6, "{x} and {y}");
-            let values = |t: Tensor<3>| t.into_data().to_vec::<f32>().expect("f32");
+            let values = |t: Tensor<3>| crate::family::values(t);
             for (x, y) in values(a.out).into_iter().zip(values(b.out)) {
                 worst(x, y);
             }

@@ -43,7 +43,7 @@ impl NamedTensor for RandomTensor {
         }
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(fnv1a(self.name.as_bytes()));
-        let normal = Normal::new(0.0_f32, 0.02)?;
+        let normal = Normal::new(0.0_f32, 0.02).expect("a finite deviation");
         Ok(normal.sample_iter(&mut rng).take(count).collect::<Vec<f32>>().into())
     }
 }
