@@ -1,0 +1,90 @@
+//! The first pass over the input: what there is to do, whether it can be read to its end, and its hash.
+
+use std::path::PathBuf;
+
+use kilobase::data::alphabet::Counts;
+use kilobase::data::fastx::{self, Record};
+use kilobase::data::window::Windows;
+use sha2::{Digest, Sha256};
+
+use crate::cli::Console;
+use crate::cli::args::{InputArgs, Source};
+
+/// What the input holds.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    pub(super) records: u64,
+    pub(super) skipped: u64,
+    pub(super) windows: u64,
+    /// Bases of all windows: overlaps count each time.
+    pub(super) work: u64,
+    pub(super) longest: u64,
+    pub(super) letters: Counts,
+    /// Of names and letters of all records, whatever the file's compression and line width.
+    pub(super) sha256: String,
+}
+
+/// Reads everything once. Errors that stand at the end of the last file are found here, before any work.
+pub(super) fn scan(
+    sources: &[Source],
+    input: &InputArgs,
+    windows: Windows,
+    skip_empty: bool,
+    console: &Console,
+) -> anyhow::Result<Scan> {
+    let mut scan = Scan::default();
+    let mut hash = Sha256::new();
+    let mut record = Record::default();
+    for source in sources {
+        let mut reader = open(source, input)?;
+        while reader.read_record(&mut record)? {
+            for part in [record.id.as_bytes(), &record.sequence] {
+                hash.update((part.len() as u64).to_le_bytes());
+                hash.update(part);
+            }
+            if record.is_empty() {
+                check_empty(&record, reader.name(), skip_empty)?;
+                scan.skipped += 1;
+                continue;
+            }
+            scan.records += 1;
+            scan.longest = scan.longest.max(record.len() as u64);
+            scan.letters.add(&record.sequence);
+            for span in windows.over(record.len()) {
+                scan.windows += 1;
+                scan.work += span.len() as u64;
+            }
+        }
+        warn(&reader, console);
+    }
+    scan.sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(scan)
+}
+
+/// A record without bases has no embedding: refused, unless it may be skipped.
+pub(super) fn check_empty(record: &Record, file: &str, skip_empty: bool) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        skip_empty,
+        "{file}: record {} (id {}) has no bases; --skip-empty leaves such records out",
+        record.number,
+        record.id.escape_debug()
+    );
+    Ok(())
+}
+
+/// Says what was odd in a file that was read to its end.
+pub(super) fn warn(reader: &fastx::Reader, console: &Console) {
+    for warning in reader.warnings() {
+        console.warn(format_args!("{}: {warning}", reader.name()));
+    }
+}
+
+/// Opens a source with the letters the user allows.
+pub(super) fn open(source: &Source, input: &InputArgs) -> anyhow::Result<fastx::Reader> {
+    let alphabet = if input.lenient { fastx::Alphabet::Any } else { fastx::Alphabet::Iupac };
+    let path = match source {
+        Source::Stdin => PathBuf::from("-"),
+        Source::File(path) => path.clone(),
+    };
+    Ok(fastx::Reader::builder().alphabet(alphabet).open(path)?)
+}

@@ -1,0 +1,118 @@
+//! From `-m` to a model on a device with its tokenizer.
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use kilobase::data::tokenize::{self, HfTokenizer, Tokenizer};
+use kilobase::models::checkpoint::{Checkpoint, hub};
+use kilobase::models::family::Model;
+use serde_json::{Map, Value, json};
+
+use super::args::{Dtype, ModelArgs};
+use super::exit::Usage;
+use super::progress::Progress;
+use super::{Console, Ctx};
+
+/// A model ready to run.
+pub(crate) struct Loaded {
+    pub(crate) model: Model,
+    pub(crate) tokenizer: Box<dyn Tokenizer>,
+    /// What goes into plans and metadata: name, family, hashes, numbers, device.
+    pub(crate) facts: Map<String, Value>,
+    /// Bytes of the weights in memory.
+    pub(crate) weight_bytes: u64,
+}
+
+/// Finds, checks and loads the model.
+pub(crate) fn load(args: &ModelArgs, ctx: &Ctx) -> anyhow::Result<Loaded> {
+    if args.dtype != Dtype::F32 {
+        return Err(Usage("--dtype bf16 is not there yet: models compute in f32".to_owned()).into());
+    }
+    let Some(name) = args.model.as_deref() else {
+        return Err(Usage("no model; name a folder or a model on the hub with -m".to_owned()).into());
+    };
+    // The device first: it is cheap to find missing, a model may be a download.
+    let choice = ctx.device.choose()?;
+    let device = choice.open()?;
+    let folder = resolve(name, args, &ctx.console)?;
+    let context = || format!("cannot load the model {name}");
+    let checkpoint = Checkpoint::open(&folder).with_context(context)?;
+    let tokenizer = tokenizer(args.tokenizer.as_deref(), &folder)?;
+    let weights = checkpoint.weights();
+    let weight_bytes =
+        weights.names().map(|name| Ok(4 * weights.shape(name)?.iter().product::<usize>() as u64)).sum::<anyhow::Result<u64>>()?;
+    ctx.console.detail(format_args!("reading {} bytes of weights from {}", weight_bytes, folder.display()));
+    let sha256 = weights.sha256().with_context(context)?.to_owned();
+    let model = Model::load(checkpoint, &device).with_context(context)?;
+    if tokenizer.vocab_size() != model.vocab_size() {
+        return Err(anyhow!(
+            "the tokenizer has {} tokens, the model's vocabulary {}: they do not belong together",
+            tokenizer.vocab_size(),
+            model.vocab_size()
+        )
+        .context(context()));
+    }
+    ctx.console.info(format_args!(
+        "model {name}: {}, {} layers of {}, on {choice}",
+        model.family(),
+        model.layers(),
+        model.hidden_size()
+    ));
+    let facts = json!({
+        "name": name,
+        "family": model.family(),
+        "weights_sha256": sha256,
+        "tokenizer": tokenizer.name(),
+        "tokenizer_sha256": tokenizer.fingerprint(),
+        "dtype": "f32",
+        "device": choice.kind(),
+    });
+    let Value::Object(facts) = facts else { unreachable!("written as an object above") };
+    Ok(Loaded { model, tokenizer, facts, weight_bytes })
+}
+
+fn resolve(name: &str, args: &ModelArgs, console: &Console) -> anyhow::Result<std::path::PathBuf> {
+    let mut transfer = Transfer { console, bar: None };
+    let mut options = hub::Options::from_env();
+    options.offline |= args.offline;
+    options.progress = Some(&mut transfer);
+    let name = match &args.revision {
+        Some(revision) => format!("{name}@{revision}"),
+        None => name.to_owned(),
+    };
+    Ok(hub::resolve(&name, options)?)
+}
+
+fn tokenizer(path: Option<&Path>, model: &Path) -> anyhow::Result<Box<dyn Tokenizer>> {
+    match path {
+        Some(file) if file.is_file() => Ok(Box::new(HfTokenizer::from_file(file)?)),
+        other => Ok(tokenize::from_dir(other.unwrap_or(model))?),
+    }
+}
+
+/// Shows downloads.
+struct Transfer<'a> {
+    console: &'a Console,
+    bar: Option<Progress>,
+}
+
+impl hub::Progress for Transfer<'_> {
+    fn start(&mut self, file: &str, size: u64, present: u64) {
+        self.console.info(format_args!("downloading {file} ({size} bytes)"));
+        let bar = Progress::new(self.console, Some(size), "bytes");
+        bar.inc(present);
+        self.bar = Some(bar);
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        if let Some(bar) = &self.bar {
+            bar.inc(bytes);
+        }
+    }
+
+    fn finish(&mut self, _: &str) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish();
+        }
+    }
+}
