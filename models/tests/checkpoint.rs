@@ -4,8 +4,6 @@
 mod directory;
 #[path = "checkpoint/fixture.rs"]
 mod fixture;
-#[path = "checkpoint/fuzz.rs"]
-mod fuzz;
 #[path = "checkpoint/hostile_pickle.rs"]
 mod hostile_pickle;
 #[path = "checkpoint/hostile_safetensors.rs"]

@@ -18,6 +18,7 @@ mod transfer;
 use std::{
     env, fmt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use thiserror::Error;
@@ -26,6 +27,7 @@ use super::Error;
 use name::ModelId;
 
 /// Where models come from when nothing else is said.
+#[cfg(feature = "hub")]
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 
 /// Why a model's name could not be turned into a directory.
@@ -171,6 +173,8 @@ pub struct Options<'a> {
     pub endpoint: Option<String>,
     /// The user's secret, for private models.
     pub token: Option<String>,
+    /// How long the hub may stay silent; half a minute if not given.
+    pub timeout: Option<Duration>,
     /// Whom to tell about downloads.
     pub progress: Option<&'a mut dyn Progress>,
 }
@@ -178,11 +182,12 @@ pub struct Options<'a> {
 impl fmt::Debug for Options<'_> {
     /// Without the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { offline, cache, endpoint, .. } = self;
+        let Self { offline, cache, endpoint, timeout, .. } = self;
         f.debug_struct("Options")
             .field("offline", offline)
             .field("cache", cache)
             .field("endpoint", endpoint)
+            .field("timeout", timeout)
             .finish_non_exhaustive()
     }
 }
@@ -205,7 +210,7 @@ impl Options<'_> {
             .is_some_and(|value| ["1", "on", "yes", "true"].contains(&value.to_ascii_lowercase().as_str()));
         let token = variable("HF_TOKEN").or_else(|| std::fs::read_to_string(home?.join("token")).ok());
         let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
-        Self { offline, cache, endpoint: variable("HF_ENDPOINT"), token, progress: None }
+        Self { offline, cache, endpoint: variable("HF_ENDPOINT"), token, timeout: None, progress: None }
     }
 }
 

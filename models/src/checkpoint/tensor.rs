@@ -208,7 +208,7 @@ fn converter(dtype: Dtype) -> Option<Convert> {
             Some(|bytes, out| out.extend(bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b))))
         }
         Dtype::F64 => Some(|bytes, out| {
-            out.extend(bytes.as_chunks::<8>().0.iter().map(|&b| f64::from_le_bytes(b) as f32))
+            out.extend(bytes.as_chunks::<8>().0.iter().map(|&b| f64::from_le_bytes(b) as f32));
         }),
         Dtype::F16 => Some(|bytes, out| {
             out.extend(bytes.as_chunks::<2>().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()));

@@ -150,7 +150,7 @@ fn write_tensor<T: NamedTensor>(
         match precision {
             Precision::F32 => bytes.extend(chunk.iter().flat_map(|value| value.to_le_bytes())),
             Precision::Bf16 => {
-                bytes.extend(chunk.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()))
+                bytes.extend(chunk.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()));
             }
         }
         out.write_all(&bytes).map_err(io_error)?;

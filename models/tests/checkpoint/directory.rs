@@ -11,6 +11,10 @@ use crate::fixture;
 const TIED: &str = "cls.predictions.decoder.weight";
 const WORDS: &str = "bert.embeddings.word_embeddings.weight";
 
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
 fn open_as(file: &str) -> Checkpoint {
     let config = fixture::bytes("config.json");
     let weights = fixture::bytes(file);
@@ -44,7 +48,7 @@ fn both_formats_give_the_same_tensors() {
     assert_eq!(safe.config()["num_hidden_layers"], 3);
     let (safe, mut torch) = (values(safe.weights()), values(torch.weights()));
     assert_eq!(torch.remove(TIED), Some(safe[WORDS].clone()));
-    assert_eq!(safe.len(), 43);
+    assert_eq!(safe.len(), 42);
     assert_eq!(safe, torch);
 }
 
@@ -60,8 +64,7 @@ fn safetensors_is_preferred_and_every_source_file_is_listed() {
 #[test]
 fn the_digest_of_one_file_is_that_of_the_file() {
     let checkpoint = Checkpoint::open(&fixture::dir()).unwrap();
-    let digest = Sha256::digest(fixture::bytes("model.safetensors"));
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = sha256(&fixture::bytes("model.safetensors"));
     assert_eq!(checkpoint.weights().sha256().unwrap(), hex);
     assert_eq!(checkpoint.weights().sha256().unwrap(), hex);
 }
@@ -176,7 +179,7 @@ fn shards_of_bin_files_are_read() {
         ("pytorch_model-00001-of-00001.bin", &bin),
         ("pytorch_model.bin.index.json", index.as_bytes()),
     ]);
-    assert_eq!(Checkpoint::open(model.path()).unwrap().weights().len(), 44);
+    assert_eq!(Checkpoint::open(model.path()).unwrap().weights().len(), 43);
 }
 
 #[test]
@@ -256,7 +259,11 @@ fn two_tensors_of_one_name_are_an_error() {
 fn what_is_written_is_what_other_readers_read() {
     let model = fixture::model(&[]);
     let path = model.path().join("model.safetensors");
-    let tensors = [("b", vec![2, 2], vec![1.0f32, 2.0, 3.0, 4.0]), ("a \"quoted\"", vec![0], vec![]), ("s", vec![], vec![7.0])];
+    let tensors = [
+        ("b", vec![2, 2], vec![1.0f32, 2.0, 3.0, 4.0]),
+        ("a \"quoted\"", vec![0], vec![]),
+        ("s", vec![], vec![7.0]),
+    ];
     write_safetensors(&path, tensors, Precision::F32).unwrap();
     let bytes = fs::read(&path).unwrap();
     let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();

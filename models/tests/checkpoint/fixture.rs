@@ -34,11 +34,6 @@ pub(crate) fn open(name: &str, bytes: &[u8]) -> Result<Checkpoint, Error> {
     Checkpoint::open(model(&[(name, bytes)]).path())
 }
 
-/// The message with which it is refused.
-pub(crate) fn refusal(name: &str, bytes: &[u8]) -> String {
-    open(name, bytes).expect_err("the file should be refused").to_string()
-}
-
 pub(crate) fn safetensors(header: &[u8], data: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header, data].concat()
 }

@@ -80,8 +80,14 @@ fn the_header_is_json_of_the_right_kind() {
     let twice = format!("{{\"a\":{0},\"a\":{0}}}", info(&[1], 0, 4));
     assert!(of(&twice, &[0; 4]).to_string().contains("twice"));
     assert!(matches!(of(r#"{"__metadata__":{"a":{}}}"#, &[]), HeaderFault::Json(_)));
-    assert!(matches!(of(r#"{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}"#, &[0; 4]), HeaderFault::Json(_)));
-    assert!(matches!(of(r#"{"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]}}"#, &[0; 4]), HeaderFault::Json(_)));
+    assert!(matches!(
+        of(r#"{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}"#, &[0; 4]),
+        HeaderFault::Json(_)
+    ));
+    assert!(matches!(
+        of(r#"{"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]}}"#, &[0; 4]),
+        HeaderFault::Json(_)
+    ));
     let deep = format!("{{\"a\":{}", "[".repeat(100_000));
     assert!(matches!(of(&deep, &[]), HeaderFault::Json(_)));
 }

@@ -6,7 +6,7 @@ use super::{
     DEFAULT_ENDPOINT, HubFault, Options,
     cache::{ModelCache, missing_file},
     name::ModelId,
-    transfer::{Hub, Remote, TransferError},
+    transfer::{Hub, PATIENCE, Remote, TransferError},
 };
 use crate::checkpoint::{CONFIG, Error, source::SOURCES};
 
@@ -52,7 +52,8 @@ impl<'a, 'p> Download<'a, 'p> {
     fn new(name: &'a str, id: &'a ModelId, cache: &'a ModelCache, options: Options<'p>) -> Self {
         let endpoint = options.endpoint.unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
         let endpoint = endpoint.trim_end_matches('/').to_owned();
-        let hub = Hub::new(endpoint, id.repo.clone(), options.token, options.progress);
+        let timeout = options.timeout.unwrap_or(PATIENCE);
+        let hub = Hub::new(endpoint, id.repo.clone(), options.token, timeout, options.progress);
         Self { name, revision: &id.revision, cache, hub, commit: None }
     }
 

@@ -18,8 +18,8 @@ use ureq::{
 use super::{HubFault, Progress, name::is_plain};
 use crate::checkpoint::weights::hex;
 
-/// How long the hub may stay silent.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the hub may stay silent, if nothing else is said.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often a transfer that breaks off is taken up again.
 const RETRIES: u32 = 2;
@@ -70,6 +70,7 @@ impl<'a> Hub<'a> {
         endpoint: String,
         repo: String,
         token: Option<String>,
+        timeout: Duration,
         progress: Option<&'a mut dyn Progress>,
     ) -> Self {
         let secure = endpoint.starts_with("https://");
@@ -79,10 +80,10 @@ impl<'a> Hub<'a> {
                 .https_only(secure)
                 .max_redirects(redirects)
                 .redirect_auth_headers(RedirectAuthHeaders::SameHost)
-                .timeout_resolve(Some(PATIENCE))
-                .timeout_connect(Some(PATIENCE))
-                .timeout_recv_response(Some(PATIENCE))
-                .timeout_per_read(Some(PATIENCE))
+                .timeout_resolve(Some(timeout))
+                .timeout_connect(Some(timeout))
+                .timeout_recv_response(Some(timeout))
+                .timeout_per_read(Some(timeout))
                 .user_agent(concat!("kilobase/", env!("CARGO_PKG_VERSION")))
                 .build()
                 .new_agent()

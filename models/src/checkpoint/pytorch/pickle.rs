@@ -142,7 +142,7 @@ impl<'a> Machine<'a> {
             0x80 => {
                 let version = self.byte()?;
                 if version > MAX_PROTOCOL {
-                    return Err(self.operand("a protocol up to 5", version));
+                    return Err(self.operand("a protocol up to 5", version.to_string()));
                 }
                 return Ok(None);
             }
@@ -265,8 +265,8 @@ impl<'a> Machine<'a> {
         Ok(None)
     }
 
-    fn operand(&self, expected: &'static str, found: impl ToString) -> PickleFault {
-        PickleFault::Operand { expected, found: found.to_string(), at: self.start }
+    fn operand(&self, expected: &'static str, found: impl Into<String>) -> PickleFault {
+        PickleFault::Operand { expected, found: found.into(), at: self.start }
     }
 
     fn take(&mut self, len: u64) -> Result<&'a [u8], PickleFault> {
@@ -286,7 +286,7 @@ impl<'a> Machine<'a> {
     }
 
     fn utf8(&self, bytes: &'a [u8]) -> Result<&'a str, PickleFault> {
-        std::str::from_utf8(bytes).map_err(|source| self.operand("text in UTF-8", source))
+        std::str::from_utf8(bytes).map_err(|source| self.operand("text in UTF-8", source.to_string()))
     }
 
     fn text(&mut self, len: u64) -> Result<Value<'a>, PickleFault> {
@@ -378,7 +378,10 @@ impl<'a> Machine<'a> {
     }
 
     fn recall(&mut self, slot: u32) -> Result<Value<'a>, PickleFault> {
-        self.memo.get(&slot).copied().ok_or_else(|| self.operand("a filled place of the memo", slot))
+        self.memo
+            .get(&slot)
+            .copied()
+            .ok_or_else(|| self.operand("a filled place of the memo", slot.to_string()))
     }
 
     fn global(&self, module: &str, name: &str) -> Result<Value<'a>, PickleFault> {
@@ -424,10 +427,11 @@ impl<'a> Machine<'a> {
         };
         match (callee, self.heap.items(tuple)) {
             (Value::Global(Global::OrderedDict), []) => self.heap.new_dict(true).map(Value::Dict),
-            (
-                Value::Global(Global::RebuildParameter),
-                &[tensor @ Value::Tensor(_), Value::Bool, hooks],
-            ) if hooks_are_empty(hooks) => Ok(tensor),
+            (Value::Global(Global::RebuildParameter), &[tensor @ Value::Tensor(_), Value::Bool, hooks])
+                if hooks_are_empty(hooks) =>
+            {
+                Ok(tensor)
+            }
             (
                 Value::Global(Global::RebuildTensor),
                 &[
