@@ -9,8 +9,11 @@ use kilobase::models::device::DeviceRequest;
 mod args;
 mod completions;
 mod doctor;
+mod embed;
 mod exit;
+mod load;
 mod man;
+mod model;
 mod output;
 mod progress;
 
@@ -34,6 +37,10 @@ Exit codes: 0 done, 1 an error in the data or the run, 2 an error in the command
 // One line a command; each is a module with `Args` and `run`.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Turn sequences into embeddings: FASTA or FASTQ in, npy, safetensors or TSV out
+    Embed(embed::Args),
+    /// Make a model
+    Model(model::Args),
     /// Show what this build and this machine have: processor, memory, devices, and what is missing
     Doctor(doctor::Args),
     /// Print completions for a shell
@@ -48,7 +55,7 @@ enum Command {
 #[command(next_help_heading = "Global options")]
 struct Globals {
     /// Threads to compute with [default: the processors that this process may use]
-    #[arg(short, long, global = true, value_name = "N", env = "KILOBASE_THREADS", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "N", env = "KILOBASE_THREADS", hide_env_values = true)]
     threads: Option<NonZeroUsize>,
     /// Device to compute on: auto, cpu, cuda, cuda:N, wgpu or wgpu:N
     #[arg(
@@ -81,7 +88,6 @@ pub(crate) struct Ctx {
     /// The device that was asked for.
     pub(crate) device: DeviceRequest,
     /// The seed of everything random.
-    #[allow(dead_code, reason = "for commands that draw numbers")]
     pub(crate) seed: u64,
     /// Whether reports are for machines.
     pub(crate) json: bool,
@@ -117,6 +123,8 @@ pub(crate) fn main() -> Exit {
 
 fn run(command: Command, ctx: &Ctx) -> anyhow::Result<()> {
     match command {
+        Command::Embed(args) => embed::run(&args, ctx),
+        Command::Model(args) => model::run(&args, ctx),
         Command::Doctor(args) => doctor::run(&args, ctx),
         Command::Completions(args) => completions::run(&args, ctx),
         Command::Man(args) => man::run(&args, ctx),

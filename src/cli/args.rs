@@ -1,5 +1,4 @@
 //! Groups of flags that commands share, so that a flag has one spelling and one meaning.
-#![allow(dead_code, reason = "for commands that read sequences and write results")]
 
 use std::{
     io::IsTerminal,
@@ -22,7 +21,7 @@ pub(crate) struct InputArgs {
     /// FASTA or FASTQ files, plain or gzip; - is standard input
     #[arg(value_name = "FILE")]
     pub(crate) inputs: Vec<PathBuf>,
-    /// Skip records that are not valid, with a count at the end, instead of ending with an error
+    /// Accept letters that are no nucleotide code; the tokenizer decides what becomes of them
     #[arg(long)]
     pub(crate) lenient: bool,
     /// Read lower-case (soft-masked) letters as upper case
@@ -132,7 +131,7 @@ pub(crate) struct ModelArgs {
     #[arg(short, long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
     /// Tokenizer to use in place of the model's own: a folder or a tokenizer.json
-    #[arg(long, value_name = "PATH")]
+    #[arg(short, long, value_name = "PATH")]
     pub(crate) tokenizer: Option<PathBuf>,
     /// Revision of a model on the hub: a branch, a tag or a commit
     #[arg(long, value_name = "REVISION")]

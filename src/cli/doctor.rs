@@ -7,7 +7,8 @@ use super::{Ctx, output::Stdout};
 
 mod machine;
 
-use machine::{Memory, Processor};
+pub(crate) use machine::Memory;
+use machine::Processor;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}

@@ -6,7 +6,10 @@ use std::{
     process::ExitCode,
 };
 
-use kilobase::{data::export, models::device};
+use kilobase::{
+    data::export,
+    models::{checkpoint, device, family, run},
+};
 
 use super::output;
 
@@ -31,7 +34,6 @@ impl From<Exit> for ExitCode {
 
 /// An error of the command line that clap cannot see: flags that do not go together, or not with what is there.
 #[derive(Debug)]
-#[allow(dead_code, reason = "for commands that read and write files")]
 pub(crate) struct Usage(pub(crate) String);
 
 impl fmt::Display for Usage {
@@ -74,7 +76,15 @@ impl Exit {
                 _ => None,
             };
         }
-        if cause.is::<Missing>() || cause.is::<device::Error>() {
+        let checkpoint = match cause.downcast_ref::<family::Error>() {
+            Some(family::Error::Checkpoint(error)) => Some(error),
+            _ => cause.downcast_ref::<checkpoint::Error>(),
+        };
+        if cause.is::<Missing>()
+            || cause.is::<device::Error>()
+            || checkpoint.is_some_and(checkpoint::Error::is_missing_resource)
+            || matches!(cause.downcast_ref(), Some(run::Error::Memory { .. }))
+        {
             return Some(Self::Missing);
         }
         let usage = cause.is::<Usage>()

@@ -4,6 +4,7 @@
 use std::{
     fmt::Display,
     io::{self, BufWriter, ErrorKind, IsTerminal, Write},
+    path::Path,
 };
 
 use indicatif::MultiProgress;
@@ -43,7 +44,6 @@ pub(crate) struct Console {
     bars: MultiProgress,
 }
 
-#[allow(dead_code, reason = "for commands that run long")]
 impl Console {
     pub(crate) fn new(level: Level, json: bool) -> Self {
         Self { level, json, bars: MultiProgress::new() }
@@ -104,13 +104,11 @@ impl Console {
 
 /// Facts and counts that a command ends with, in the order in which they are told.
 #[derive(Clone, Debug)]
-#[allow(dead_code, reason = "for commands that run long")]
 pub(crate) struct Summary {
     command: &'static str,
     facts: Vec<(&'static str, Value)>,
 }
 
-#[allow(dead_code, reason = "for commands that run long")]
 impl Summary {
     pub(crate) fn new(command: &'static str) -> Self {
         Self { command, facts: Vec::new() }
@@ -182,6 +180,11 @@ pub(super) fn is_closed_pipe(error: &io::Error) -> bool {
 /// Writes lines to standard error. Nobody is left to hear of it where that fails.
 pub(super) fn error(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// How an output is named in a summary.
+pub(super) fn shown(file: Option<&Path>) -> String {
+    file.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string())
 }
 
 /// Whether a person looks at standard error.

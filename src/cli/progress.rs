@@ -1,5 +1,4 @@
 //! How far a run is: a bar for a person, a line now and then for a log file.
-#![allow(dead_code, reason = "for commands that run long")]
 
 use std::{
     sync::{

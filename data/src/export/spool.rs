@@ -164,8 +164,8 @@ impl<I: Item> Spool<I> {
         Ok(())
     }
 
-    /// Removes the folder.
-    fn remove(self) -> Result<()> {
+    /// Removes the folder and what it holds.
+    pub fn discard(self) -> Result<()> {
         let Self { folder, lock, index, values, .. } = self;
         // Some systems do not remove what is open.
         drop((index, values));

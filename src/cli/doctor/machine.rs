@@ -58,18 +58,18 @@ fn features() -> BTreeMap<&'static str, bool> {
 
 /// Memory in bytes.
 #[derive(Debug, Serialize)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     /// Of the machine.
     pub(super) total: u64,
     /// What this process can still have: the least that the machine and the limit leave.
-    pub(super) available: u64,
+    pub(crate) available: u64,
     /// What a control group (a container, a batch job) allows, where that is less than the machine has.
     pub(super) limit: Option<u64>,
 }
 
 impl Memory {
     /// Nothing where the system does not tell.
-    pub(super) fn look() -> Option<Self> {
+    pub(crate) fn look() -> Option<Self> {
         let mut system = System::new().ok()?;
         system.refresh_memory();
         let (total, available) = (system.total_memory(), system.available_memory());

@@ -59,7 +59,13 @@ impl<I: Item> Spool<I> {
             None => remove_if_there(&index_path(&self.out))?,
         }
         main.commit()?;
-        self.remove()
+        self.discard()
+    }
+
+    /// As [`finish`](Self::finish), under another name than the spool was opened for.
+    pub fn finish_as(mut self, out: &Path, finish: &Finish<'_>) -> Result<()> {
+        out.clone_into(&mut self.out);
+        self.finish(finish)
     }
 
     /// Writes the main file to `out`, such as standard output. The folder stays.

@@ -26,6 +26,18 @@ pub fn random(config: &Config, seed: u64) -> Vec<RandomTensor> {
         .collect()
 }
 
+impl RandomTensor {
+    /// Numbers in the tensor.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 impl NamedTensor for RandomTensor {
     fn name(&self) -> &str {
         &self.name
@@ -36,7 +48,7 @@ impl NamedTensor for RandomTensor {
     }
 
     fn values(&self) -> Result<Cow<'_, [f32]>, Box<dyn std::error::Error + Send + Sync>> {
-        let count = self.shape.iter().product();
+        let count = self.len();
         let norm = self.name.ends_with("LayerNorm.weight") || self.name.ends_with("layernorm.weight");
         if norm || self.name.ends_with(".bias") {
             return Ok(vec![if norm { 1.0 } else { 0.0 }; count].into());

@@ -1,0 +1,113 @@
+//! `kilobase model`: making models.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use clap::Subcommand;
+use kilobase::data::tokenize;
+use kilobase::models::checkpoint::{CONFIG, Precision, write_safetensors};
+use kilobase::models::family::dnabert2;
+use serde_json::Value;
+
+use super::Ctx;
+use super::exit::Usage;
+use super::output::{Summary, shown};
+
+/// Tokenizer files that go along with a model.
+const TOKENIZER_FILES: [&str; 4] =
+    ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"];
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a model of random weights: for tests, benchmarks, and as a start for training
+    Init(Init),
+}
+
+#[derive(Debug, clap::Args)]
+struct Init {
+    /// Configuration of the model: a config.json of the DNABERT-2 family
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Folder with the tokenizer; its vocabulary must be the configuration's
+    #[arg(short, long, value_name = "FOLDER")]
+    tokenizer: PathBuf,
+    /// Folder to write; must not exist
+    #[arg(short, long, value_name = "FOLDER")]
+    output: PathBuf,
+}
+
+pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
+    match &args.command {
+        Command::Init(init) => init.run(ctx),
+    }
+}
+
+impl Init {
+    fn run(&self, ctx: &Ctx) -> anyhow::Result<()> {
+        let shown_config = self.config.display();
+        let text = fs::read(&self.config).with_context(|| format!("{shown_config}"))?;
+        let config: Value =
+            serde_json::from_slice(&text).with_context(|| format!("{shown_config}: not JSON"))?;
+        ensure!(
+            config.get("alibi_starting_size").is_some(),
+            "{shown_config}: no alibi_starting_size: not a configuration of the DNABERT-2 family"
+        );
+        let sizes = dnabert2::Config::from_json(&config).with_context(|| format!("{shown_config}"))?;
+        let tokenizer = tokenize::from_dir(&self.tokenizer)?;
+        ensure!(
+            tokenizer.vocab_size() == sizes.vocab_size,
+            "the tokenizer has {} tokens, {shown_config} a vocab_size of {}",
+            tokenizer.vocab_size(),
+            sizes.vocab_size
+        );
+        if self.output.exists() {
+            return Err(Usage(format!("{}: exists; name a new folder with -o", self.output.display())).into());
+        }
+        // Under a name of its own until it is whole.
+        let parent = self.output.parent().filter(|path| !path.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        let folder = tempfile::Builder::new().prefix(".kilobase-model-").tempdir_in(parent);
+        let folder = folder.with_context(|| format!("{}", parent.display()))?;
+        let tensors = dnabert2::random(&sizes, ctx.seed);
+        let parameters: usize = tensors.iter().map(dnabert2::RandomTensor::len).sum();
+        write_safetensors(&folder.path().join("model.safetensors"), tensors, Precision::F32)?;
+        fs::write(folder.path().join(CONFIG), &text)?;
+        for name in TOKENIZER_FILES {
+            let from = self.tokenizer.join(name);
+            if from.is_file() {
+                let bytes = fs::read(&from).with_context(|| format!("{}", from.display()))?;
+                fs::write(folder.path().join(name), bytes)?;
+            }
+        }
+        let temporary = folder.keep();
+        if let Err(error) = open_to_all(&temporary).and_then(|()| fs::rename(&temporary, &self.output)) {
+            fs::remove_dir_all(&temporary).ok();
+            bail!(anyhow::Error::new(error).context(format!("{}", self.output.display())));
+        }
+        let summary = Summary::new("model init")
+            .fact("parameters", parameters)
+            .fact("weights", "random")
+            .fact("seed", ctx.seed)
+            .fact("output", shown(Some(&self.output)));
+        ctx.console.summary(&summary, false)
+    }
+}
+
+/// Temporary folders are made for their owner alone; a model is an ordinary folder.
+#[cfg(unix)]
+fn open_to_all(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
+}
+
+#[cfg(not(unix))]
+fn open_to_all(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
