@@ -214,7 +214,7 @@ fn pieces_by_the_rule(special: &[&str], mut text: &str) -> Vec<String> {
     let mut pieces = Vec::new();
     while let Some(first) = text.chars().next() {
         let token = special.iter().find(|token| text.starts_with(**token)).map(|token| token.len());
-        let letters = text.chars().take(6).take_while(|character| ('A'..='Z').contains(character)).count();
+        let letters = text.chars().take(6).take_while(char::is_ascii_uppercase).count();
         let length = token.unwrap_or(if letters > 0 { letters } else { first.len_utf8() });
         pieces.push(text[..length].to_owned());
         text = &text[length..];
