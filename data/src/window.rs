@@ -94,6 +94,7 @@ impl Iterator for Spans {
 impl FusedIterator for Spans {}
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "a list of one window is meant")]
 mod tests {
     use proptest::prelude::*;
 
