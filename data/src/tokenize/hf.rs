@@ -35,6 +35,12 @@ impl HfTokenizer {
         Self::load(&file::read(&path)?, &path.display().to_string(), config)
     }
 
+    /// Loads a `tokenizer.json` by itself, whatever it is called.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        Self::load(&file::read(path)?, &path.display().to_string(), None)
+    }
+
     /// Loads the content of a `tokenizer.json`; `name` stands for it in messages.
     pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self, Error> {
         Self::load(bytes, name, None)
