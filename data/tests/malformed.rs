@@ -4,8 +4,7 @@
 //! phage lambda and to real reads. It is not part of the repository; the test says when it is absent.
 //! Files that other collections call valid and that are refused here, with the reason:
 //! proteins (the default alphabet is nucleotides), `example1.txt` (spaces inside the sequence), `f003.fasta` (comment
-//! lines), wrapped FASTQ (where a record ends can only be guessed), `lambda.bgzf_noeof` (cannot be told from a file that
-//! was cut between two blocks), and files compressed with something else than gzip.
+//! lines), wrapped FASTQ (where a record ends can only be guessed), and files compressed with something else than gzip.
 
 mod shared;
 
@@ -87,6 +86,7 @@ fn oddities_of_the_corpus_are_warned_of() {
         ("lambda_dupids.fa", WarningKind::DuplicateId),
         ("lambda_empty_records.fa", WarningKind::EmptyId),
         ("lambda.trailing_garbage.fa.gz", WarningKind::TrailingBytes),
+        ("lambda.bgzf_noeof.fa.gz", WarningKind::NoEndBlock),
     ] {
         let mut reader = Reader::open(corpus.join(file)).unwrap();
         assert!(reader.by_ref().all(|record| record.is_ok()));

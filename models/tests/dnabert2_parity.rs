@@ -100,7 +100,8 @@ impl Fixture {
             (name.to_owned(), shape, tensors.read_f32(name).expect("values"))
         };
         let (first, second) = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors");
-        write_safetensors(&scratch.path().join(first), tensors.names().map(read), Precision::F32).expect("written");
+        write_safetensors(&scratch.path().join(first), tensors.names().map(read), Precision::F32)
+            .expect("written");
         fs::write(scratch.path().join(second), &heads).expect("written");
         let heads = SafeTensors::deserialize(&heads).expect("heads.safetensors");
         let names = tensors.names().map(|name| (name.to_owned(), Value::from(first)));

@@ -73,7 +73,9 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
         None => Windows::whole(),
     };
     if args.aggregate != Aggregate::None && args.pool == Pooling::None {
-        return Err(Usage("--aggregate needs one row a window: choose another --pool than none".to_owned()).into());
+        return Err(
+            Usage("--aggregate needs one row a window: choose another --pool than none".to_owned()).into()
+        );
     }
     let file = args.output.file();
     if let Some(path) = file.filter(|path| path.exists() && !args.output.force && !args.dry_run) {
@@ -87,6 +89,13 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     };
     if let Some(scan) = &seen {
         ensure!(scan.records > 0 || args.allow_empty, "{}: no records", names(&sources));
+        // Half a minute on a laptop with a model of usual size; from here on it grows with the square.
+        if args.windows.window.is_none() && scan.longest > 100_000 {
+            ctx.console.warn(format_args!(
+                "a record has {} bases and goes in whole, which takes time with the square of its length; --window cuts records",
+                scan.longest
+            ));
+        }
         if scan.letters.lower > 0 && !args.input.upper {
             let (lower, total) = (scan.letters.lower, scan.letters.total());
             ctx.console.warn(format_args!(
@@ -116,17 +125,27 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let width = loaded.model.hidden_size();
     let spool = match file {
         None => Spool::scratch(width)?,
-        Some(path) if args.output.restart || seen.is_none() => Spool::restart(path, &Value::Object(plan.clone()), width)?,
+        Some(path) if args.output.restart || seen.is_none() => {
+            Spool::restart(path, &Value::Object(plan.clone()), width)?
+        }
         Some(path) => Spool::open(path, &Value::Object(plan.clone()), width)?,
     };
     let job = Job { args, ctx, embedder, windows, seen };
     let (spool, counts) = job.work(&sources, spool)?;
-    let rows = job.write(spool, format, plan)?;
+    let mut metadata = plan;
+    metadata.insert("seed".to_owned(), ctx.seed.into());
+    let rows = job.write(spool, format, metadata)?;
     ctx.console.summary(&job.summary(counts, rows), file.is_none())
 }
 
 /// All that decides the numbers: what a resumed run must share, and what the metadata say.
-fn plan(args: &Args, layer: usize, loaded: &Loaded, sources: &[Source], seen: Option<&Scan>) -> Map<String, Value> {
+fn plan(
+    args: &Args,
+    layer: usize,
+    loaded: &Loaded,
+    sources: &[Source],
+    seen: Option<&Scan>,
+) -> Map<String, Value> {
     let window = args.windows.window.map(NonZeroUsize::get);
     let plan = json!({
         "kilobase": env!("CARGO_PKG_VERSION"),
@@ -218,7 +237,9 @@ impl Job<'_> {
         let mut counts = Counts { resumed: spool.items(), ..Counts::default() };
         if counts.resumed > 0 {
             let folder = spool.folder().display();
-            self.ctx.console.info(format_args!("going on after {} windows found in {folder}", counts.resumed));
+            self.ctx
+                .console
+                .info(format_args!("going on after {} windows found in {folder}", counts.resumed));
         }
         let progress = Progress::new(&self.ctx.console, self.seen.as_ref().map(|scan| scan.work), "bases");
         let mut portion = Vec::new();

@@ -39,8 +39,10 @@ pub(crate) fn load(args: &ModelArgs, ctx: &Ctx) -> anyhow::Result<Loaded> {
     let checkpoint = Checkpoint::open(&folder).with_context(context)?;
     let tokenizer = tokenizer(args.tokenizer.as_deref(), &folder)?;
     let weights = checkpoint.weights();
-    let weight_bytes =
-        weights.names().map(|name| Ok(4 * weights.shape(name)?.iter().product::<usize>() as u64)).sum::<anyhow::Result<u64>>()?;
+    let weight_bytes = weights
+        .names()
+        .map(|name| Ok(4 * weights.shape(name)?.iter().product::<usize>() as u64))
+        .sum::<anyhow::Result<u64>>()?;
     ctx.console.detail(format_args!("reading {} bytes of weights from {}", weight_bytes, folder.display()));
     let sha256 = weights.sha256().with_context(context)?.to_owned();
     let model = Model::load(checkpoint, &device).with_context(context)?;

@@ -64,11 +64,6 @@ impl Console {
         self.say(Level::Detail, message);
     }
 
-    /// What is of use to developers, shown by `-vv`.
-    pub(crate) fn debug(&self, message: impl Display) {
-        self.say(Level::Debug, message);
-    }
-
     fn say(&self, level: Level, message: impl Display) {
         if level <= self.level {
             // A bar steps aside while a line is written.

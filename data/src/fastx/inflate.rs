@@ -19,11 +19,6 @@ pub enum Damage {
         /// The gzip member, from 1.
         member: u64,
     },
-    /// A BGZF file lacks its empty last block: it was cut at the border of two blocks.
-    MissingEndBlock {
-        /// Blocks that are there.
-        blocks: u64,
-    },
     /// Content and checksum of a member differ.
     Checksum {
         /// The gzip member, from 1.
@@ -58,9 +53,6 @@ impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Truncated { member } => write!(f, "the gzip stream is truncated in member {member}"),
-            Self::MissingEndBlock { blocks } => {
-                write!(f, "the BGZF stream is truncated: no end-of-file block after {blocks} blocks")
-            }
             Self::Checksum { member, stored, computed } => {
                 write!(f, "gzip member {member} has checksum {computed:08x}, its trailer says {stored:08x}")
             }
@@ -91,6 +83,15 @@ enum State {
     Done,
 }
 
+/// What was odd about a stream that could be read to its end.
+#[derive(Default)]
+pub(super) struct Oddities {
+    /// Bytes after the stream were ignored.
+    pub(super) trailing: AtomicBool,
+    /// A BGZF stream lacks its empty last block.
+    pub(super) no_end_block: AtomicBool,
+}
+
 /// Reads the content of all members.
 pub(super) struct Inflate<R> {
     inner: R,
@@ -100,12 +101,12 @@ pub(super) struct Inflate<R> {
     member: u64,
     first_is_bgzf: bool,
     last_is_bgzf: bool,
-    trailing: Arc<AtomicBool>,
+    oddities: Arc<Oddities>,
 }
 
 impl<R: BufRead> Inflate<R> {
-    /// `trailing` is set when bytes after the stream were ignored.
-    pub(super) fn new(inner: R, trailing: Arc<AtomicBool>) -> Self {
+    /// `oddities` are set as they are met.
+    pub(super) fn new(inner: R, oddities: Arc<Oddities>) -> Self {
         Self {
             inner,
             state: State::Border,
@@ -114,7 +115,7 @@ impl<R: BufRead> Inflate<R> {
             member: 0,
             first_is_bgzf: false,
             last_is_bgzf: false,
-            trailing,
+            oddities,
         }
     }
 
@@ -125,9 +126,10 @@ impl<R: BufRead> Inflate<R> {
         let is_start = magic[..found] == [0x1f, 0x8b][..found]; // a lone 0x1f is a member cut short
         if found == 0 || !is_start {
             if found > 0 {
-                self.trailing.store(true, Ordering::Relaxed);
+                self.oddities.trailing.store(true, Ordering::Relaxed);
             }
-            return self.end();
+            self.end();
+            return Ok(());
         }
         self.member += 1;
         self.last_is_bgzf = self.read_header().map_err(|error| self.at_end_truncated(error))?;
@@ -140,13 +142,12 @@ impl<R: BufRead> Inflate<R> {
         Ok(())
     }
 
-    fn end(&mut self) -> io::Result<()> {
+    fn end(&mut self) {
         self.state = State::Done;
         // The sum is still that of the last member: the end mark is a member without content.
         if self.first_is_bgzf && self.last_is_bgzf && self.crc.amount() > 0 {
-            return Err(Damage::MissingEndBlock { blocks: self.member }.into());
+            self.oddities.no_end_block.store(true, Ordering::Relaxed);
         }
-        Ok(())
     }
 
     /// Reads what follows the magic number; tells whether the member is a BGZF block.

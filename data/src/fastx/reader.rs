@@ -2,9 +2,10 @@ use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::header::Header;
+use super::inflate::Oddities;
 use super::lines::{Line, Lines};
 use super::sniff::{self, Opened};
 use super::warning::Warnings;
@@ -81,7 +82,7 @@ impl Builder {
             format: None,
             number: 0,
             warnings: Warnings::default(),
-            trailing: Arc::default(),
+            oddities: Arc::default(),
         }
     }
 }
@@ -96,7 +97,7 @@ pub struct Reader {
     format: Option<Format>,
     number: u64,
     warnings: Warnings,
-    trailing: Arc<AtomicBool>,
+    oddities: Arc<Oddities>,
 }
 
 enum Source {
@@ -142,8 +143,13 @@ impl Reader {
         let outcome = self.advance(record);
         if !matches!(outcome, Ok(true)) {
             self.source = Source::Done;
-            if self.trailing.swap(false, Ordering::Relaxed) {
-                self.warnings.note(WarningKind::TrailingBytes, 0, "");
+            for (odd, kind) in [
+                (&self.oddities.trailing, WarningKind::TrailingBytes),
+                (&self.oddities.no_end_block, WarningKind::NoEndBlock),
+            ] {
+                if odd.swap(false, Ordering::Relaxed) {
+                    self.warnings.note(kind, 0, "");
+                }
             }
         }
         outcome
@@ -196,7 +202,7 @@ impl Reader {
     /// Looks at the first bytes: compression, then format.
     fn start(&mut self) -> Result<(), Error> {
         let Source::Raw(raw) = std::mem::replace(&mut self.source, Source::Done) else { return Ok(()) };
-        let text = match sniff::open(raw, Arc::clone(&self.trailing)).map_err(|error| self.io_error(error))? {
+        let text = match sniff::open(raw, Arc::clone(&self.oddities)).map_err(|error| self.io_error(error))? {
             Opened::Text(text) => text,
             Opened::Unsupported(format) => {
                 return Err(Error::Unsupported { file: self.name.clone(), format });

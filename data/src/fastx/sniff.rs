@@ -1,8 +1,7 @@
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use super::inflate::{Inflate, read_up_to};
+use super::inflate::{Inflate, Oddities, read_up_to};
 
 /// The text format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,7 +24,7 @@ pub(super) enum Opened {
 }
 
 /// Looks at the first bytes and puts the inflater in front when they say so.
-pub(super) fn open(mut raw: Box<dyn Read + Send>, trailing: Arc<AtomicBool>) -> io::Result<Opened> {
+pub(super) fn open(mut raw: Box<dyn Read + Send>, oddities: Arc<Oddities>) -> io::Result<Opened> {
     let mut magic = [0; 6];
     // Pipes may hand out single bytes: read on until the magic number is whole.
     let found = read_up_to(&mut raw, &mut magic)?;
@@ -38,7 +37,7 @@ pub(super) fn open(mut raw: Box<dyn Read + Send>, trailing: Arc<AtomicBool>) -> 
     if !is_gzip {
         return text(whole);
     }
-    let mut inflated = Inflate::new(whole, trailing);
+    let mut inflated = Inflate::new(whole, oddities);
     let mut magic = [0; 6];
     let found = read_up_to(&mut inflated, &mut magic)?;
     let magic = &magic[..found];

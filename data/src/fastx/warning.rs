@@ -27,6 +27,9 @@ pub enum WarningKind {
     DescriptionEncoding,
     /// Bytes after the end of the gzip stream; they were ignored, as gzip does.
     TrailingBytes,
+    /// A BGZF file without its empty last block. Some writers leave it out; it is also how a file looks that was cut
+    /// between two blocks, which nothing in the file can tell.
+    NoEndBlock,
 }
 
 impl fmt::Display for Warning {
@@ -37,6 +40,11 @@ impl fmt::Display for Warning {
             WarningKind::DescriptionEncoding => "descriptions that are not UTF-8 text",
             WarningKind::TrailingBytes => {
                 return f.write_str("bytes after the end of the gzip stream were ignored");
+            }
+            WarningKind::NoEndBlock => {
+                return f.write_str(
+                    "the BGZF end-of-file block is missing: complete as far as can be told, but it may have been cut",
+                );
             }
         };
         write!(f, "{what}: {} (first: record {}", self.count, self.record)?;

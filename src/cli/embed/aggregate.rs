@@ -53,7 +53,11 @@ impl Group {
 
 /// Reads rows of windows and appends rows of records. A window that starts at base 0 begins a record, so records of the
 /// same name stay apart.
-pub(super) fn aggregate(mut windows: Rows<Stretch>, records: &mut Spool, how: Aggregate) -> anyhow::Result<()> {
+pub(super) fn aggregate(
+    mut windows: Rows<Stretch>,
+    records: &mut Spool,
+    how: Aggregate,
+) -> anyhow::Result<()> {
     let mut group: Option<Group> = None;
     let mut row = Vec::new();
     let (mut items, mut rows) = (Vec::new(), Vec::new());
