@@ -76,7 +76,7 @@ struct Globals {
     /// Say nothing but errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Say more; twice for still more
+    /// Say more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
 }

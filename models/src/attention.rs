@@ -111,7 +111,7 @@ pub fn attention(q: Tensor<3>, q_packing: &Packing, kv: KvView, spec: &AttnSpec)
     if flex::serves(&q.device()) {
         return flex::attention(q, q_packing, kv, spec);
     }
-    composed::attention(q, q_packing, kv, spec)
+    composed::attention(&q, q_packing, &kv, spec)
 }
 
 #[cfg(all(test, feature = "cpu"))]
@@ -136,7 +136,7 @@ mod tests {
             let spec = AttnSpec { scale: 0.35, causal, pos };
             let q = tensor(heads, 8);
             let a = flex::attention(q.clone(), &packing, kv.clone(), &spec);
-            let b = composed::attention(q, &packing, kv, &spec);
+            let b = composed::attention(&q, &packing, &kv, &spec);
             let worst = |x: f32, y: f32| assert!((x - y).abs() < 2e-6, "{x} and {y}");
             let values = |t: Tensor<3>| crate::family::values(t);
             for (x, y) in values(a.out).into_iter().zip(values(b.out)) {

@@ -134,7 +134,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let (spool, counts) = job.work(&sources, spool)?;
     let mut metadata = plan;
     metadata.insert("seed".to_owned(), ctx.seed.into());
-    let rows = job.write(spool, format, metadata)?;
+    let rows = job.write(spool, format, &metadata)?;
     ctx.console.summary(&job.summary(counts, rows), file.is_none())
 }
 
@@ -260,7 +260,7 @@ impl Job<'_> {
                     counts.windows += 1;
                     counts.bases += span.len() as u64;
                     if counts.windows <= counts.resumed {
-                        progress.inc(span.len() as u64);
+                        progress.skip(span.len() as u64);
                         continue;
                     }
                     held += span.len();
@@ -302,7 +302,8 @@ impl Job<'_> {
             return Ok(());
         }
         let texts: Vec<&[u8]> = portion.iter().map(|pending| pending.bases.as_slice()).collect();
-        let embeddings = self.embedder.embed(&texts).with_context(|| {
+        let advance = |members: &[usize]| progress.inc(members.iter().map(|&m| texts[m].len() as u64).sum());
+        let embeddings = self.embedder.embed_with(&texts, advance).with_context(|| {
             let (first, last) = (&portion[0], &portion[portion.len() - 1]);
             format!(
                 "cannot embed the windows from base {} of {} to base {} of {}",
@@ -322,7 +323,6 @@ impl Job<'_> {
             rows.extend(embedding.rows);
         }
         spool.append(&items, &rows)?;
-        progress.inc(texts.iter().map(|text| text.len() as u64).sum());
         Ok(())
     }
 
@@ -342,12 +342,12 @@ impl Job<'_> {
     }
 
     /// Brings the rows to their final form; gives their number.
-    fn write(&self, windows: Spool, format: Format, metadata: Map<String, Value>) -> anyhow::Result<u64> {
+    fn write(&self, windows: Spool, format: Format, metadata: &Map<String, Value>) -> anyhow::Result<u64> {
         let columns: &[&str] = match self.embedder.pooling {
             Pooling::None => &Stretch::TOKEN_COLUMNS,
             _ => &Stretch::COLUMNS,
         };
-        let finish = Finish { format, columns, metadata: &metadata, force: self.args.output.force };
+        let finish = Finish { format, columns, metadata, force: self.args.output.force };
         let file = self.args.output.file();
         if self.args.aggregate == Aggregate::None {
             let rows = windows.rows();

@@ -102,7 +102,7 @@ impl hub::Progress for Transfer<'_> {
     fn start(&mut self, file: &str, size: u64, present: u64) {
         self.console.info(format_args!("downloading {file} ({size} bytes)"));
         let bar = Progress::new(self.console, Some(size), "bytes");
-        bar.inc(present);
+        bar.skip(present);
         self.bar = Some(bar);
     }
 

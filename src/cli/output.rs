@@ -21,8 +21,6 @@ pub(crate) enum Level {
     Normal,
     /// Also steps.
     Detail,
-    /// Also what is of use to developers.
-    Debug,
 }
 
 impl Level {
@@ -30,8 +28,7 @@ impl Level {
         match (quiet, verbose) {
             (true, _) => Self::Quiet,
             (_, 0) => Self::Normal,
-            (_, 1) => Self::Detail,
-            (_, _) => Self::Debug,
+            (_, _) => Self::Detail,
         }
     }
 }
@@ -211,6 +208,6 @@ mod tests {
     fn quiet_and_verbose_set_the_level() {
         assert_eq!(Level::new(true, 0), Level::Quiet);
         assert_eq!(Level::new(false, 0), Level::Normal);
-        assert_eq!(Level::new(false, 9), Level::Debug);
+        assert_eq!(Level::new(false, 9), Level::Detail);
     }
 }

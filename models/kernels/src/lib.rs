@@ -4,6 +4,11 @@
 //! its instruction set at run time (AVX-512, AVX2 with FMA, NEON, or portable code) and gives the same bits for
 //! any number of threads, because the order of every sum is fixed by the shapes alone.
 
+#![allow(
+    clippy::inline_always,
+    reason = "the vector unit is chosen around a loop: what is not inlined into it is not vectorised"
+)]
+
 pub mod attention;
 mod exp;
 mod gemm;

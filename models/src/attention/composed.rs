@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 /// Scores of one tile of queries and all keys of its sequence are held at once.
 const QUERY_TILE: usize = 512;
 
-pub(super) fn attention(q: Tensor<3>, q_packing: &Packing, kv: KvView, spec: &AttnSpec) -> Attended {
+pub(super) fn attention(q: &Tensor<3>, q_packing: &Packing, kv: &KvView, spec: &AttnSpec) -> Attended {
     let [_, heads, _] = q.dims();
     let [_, kv_heads, v_dim] = kv.v.dims();
     let device = q.device();

@@ -85,6 +85,15 @@ impl Embedder<'_> {
     /// result does not depend on its neighbours beyond rounding (matrix kernels may order sums differently for
     /// other batch sizes: below 1e-5 relative to the row's largest value).
     pub fn embed(&self, sequences: &[&[u8]]) -> Result<Vec<Embedding>, Error> {
+        self.embed_with(sequences, |_| {})
+    }
+
+    /// The same, telling `done` after each batch which sequences it held.
+    pub fn embed_with(
+        &self,
+        sequences: &[&[u8]],
+        mut done: impl FnMut(&[usize]),
+    ) -> Result<Vec<Embedding>, Error> {
         let encodings: Vec<Encoding> = sequences
             .par_iter()
             .enumerate()
@@ -124,6 +133,7 @@ impl Embedder<'_> {
             for (index, row) in pooled {
                 rows[index] = Some(row);
             }
+            done(&members);
         }
         let embeddings = rows.into_iter().zip(encodings).map(|(rows, encoding)| Embedding {
             rows: rows.expect("every sequence is in one batch"),

@@ -1,5 +1,6 @@
 //! The first pass over the input: what there is to do, whether it can be read to its end, and its hash.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 
 use kilobase::data::alphabet::Counts;
@@ -57,7 +58,9 @@ pub(super) fn scan(
         }
         warn(&reader, console);
     }
-    scan.sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    for byte in hash.finalize() {
+        write!(scan.sha256, "{byte:02x}")?;
+    }
     Ok(scan)
 }
 

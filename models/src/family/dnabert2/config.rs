@@ -42,14 +42,15 @@ fn gelu() -> String {
     "gelu".into()
 }
 
+/// Far above any published model, far below what overflows an allocation or a loop.
+const LARGEST: usize = 1 << 24;
+
 impl Config {
     /// Reads the sizes and refuses what this family does not compute.
     pub fn from_json(config: &serde_json::Value) -> Result<Self, Error> {
         let config: Self = serde::Deserialize::deserialize(config)
             .map_err(|source| Error::Config { reason: source.to_string() })?;
         let refuse = |reason: String| Err(Error::Config { reason });
-        // Far above any published model, far below what overflows an allocation or a loop.
-        const LARGEST: usize = 1 << 24;
         for (name, value, largest) in [
             ("hidden_size", config.hidden_size, LARGEST),
             ("num_hidden_layers", config.num_hidden_layers, 4096),

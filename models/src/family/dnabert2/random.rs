@@ -49,9 +49,12 @@ impl NamedTensor for RandomTensor {
 
     fn values(&self) -> Result<Cow<'_, [f32]>, Box<dyn std::error::Error + Send + Sync>> {
         let count = self.len();
-        let norm = self.name.ends_with("LayerNorm.weight") || self.name.ends_with("layernorm.weight");
-        if norm || self.name.ends_with(".bias") {
-            return Ok(vec![if norm { 1.0 } else { 0.0 }; count].into());
+        let (layer, kind) = self.name.rsplit_once('.').unwrap_or_default();
+        let norm = layer.to_ascii_lowercase().ends_with("layernorm");
+        match kind {
+            "bias" => return Ok(vec![0.0; count].into()),
+            "weight" if norm => return Ok(vec![1.0; count].into()),
+            _ => {}
         }
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(fnv1a(self.name.as_bytes()));
