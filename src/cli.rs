@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use kilobase::models::device::{self, DeviceRequest};
+use kilobase::models::device::DeviceRequest;
 
 mod args;
 mod completions;
@@ -106,14 +106,6 @@ impl Ctx {
             .with_context(|| format!("cannot start {threads} threads"))?;
         let console = Console::new(Level::new(globals.quiet, globals.verbose), globals.json);
         Ok(Self { threads, device: globals.device, seed: globals.seed, json: globals.json, console })
-    }
-
-    /// Settles on a device and says which: nobody should have to guess what computed.
-    #[allow(dead_code, reason = "for commands that compute")]
-    pub(crate) fn choose_device(&self) -> device::Result<device::Choice> {
-        let choice = self.device.choose()?;
-        self.console.info(format_args!("device {choice}"));
-        Ok(choice)
     }
 }
 

@@ -5,6 +5,7 @@
 //! `inputs.json` (cases), `expected.safetensors` (keys `case/what`) and, if there are heads, `heads.safetensors`.
 //! Numbers were made by the original PyTorch code in f32 on a CPU.
 #![cfg(feature = "cpu")]
+#![allow(clippy::print_stdout, reason = "a test says what it compared and what it skipped")]
 
 use burn::tensor::Device;
 use kilobase_data::batch::PackedBatch;

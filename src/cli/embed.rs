@@ -7,12 +7,12 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use kilobase::data::export::{Error as ExportError, Finish, Format, Spool, Stretch};
 use kilobase::data::fastx::Record;
 use kilobase::data::window::Windows;
-use kilobase::models::run::{Embedder, Embedding, Pooling};
+use kilobase::models::run::{Embedder, Embedding, Error as RunError, Pooling};
 use serde_json::{Map, Value, json};
 
 use super::args::{InputArgs, ModelArgs, OutputArgs, Source, WindowArgs};
 use super::doctor::Memory;
-use super::exit::Usage;
+use super::exit::{Missing, Usage};
 use super::load::{Loaded, load};
 use super::output::{Stdout, Summary};
 use super::progress::Progress;
@@ -205,6 +205,15 @@ fn dry_run(
     ctx.console.summary(&summary, false)
 }
 
+/// Too little memory is told with what helps.
+fn hint(error: RunError) -> anyhow::Error {
+    if !matches!(error, RunError::Memory { .. }) {
+        return error.into();
+    }
+    let hint = "a smaller --window or --batch-tokens takes less memory".to_owned();
+    Missing { what: error.to_string(), hint }.into()
+}
+
 /// Counts for the end.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
@@ -303,7 +312,7 @@ impl Job<'_> {
         }
         let texts: Vec<&[u8]> = portion.iter().map(|pending| pending.bases.as_slice()).collect();
         let advance = |members: &[usize]| progress.inc(members.iter().map(|&m| texts[m].len() as u64).sum());
-        let embeddings = self.embedder.embed_with(&texts, advance).with_context(|| {
+        let embeddings = self.embedder.embed_with(&texts, advance).map_err(hint).with_context(|| {
             let (first, last) = (&portion[0], &portion[portion.len() - 1]);
             format!(
                 "cannot embed the windows from base {} of {} to base {} of {}",

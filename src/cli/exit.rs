@@ -8,7 +8,7 @@ use std::{
 
 use kilobase::{
     data::export,
-    models::{checkpoint, device, family, run},
+    models::{checkpoint, device, family},
 };
 
 use super::output;
@@ -46,7 +46,6 @@ impl std::error::Error for Usage {}
 
 /// A resource that is missing, and what helps.
 #[derive(Debug)]
-#[allow(dead_code, reason = "for commands that need models")]
 pub(crate) struct Missing {
     /// What is missing.
     pub(crate) what: String,
@@ -83,7 +82,6 @@ impl Exit {
         if cause.is::<Missing>()
             || cause.is::<device::Error>()
             || checkpoint.is_some_and(checkpoint::Error::is_missing_resource)
-            || matches!(cause.downcast_ref(), Some(run::Error::Memory { .. }))
         {
             return Some(Self::Missing);
         }

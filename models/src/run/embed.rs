@@ -36,9 +36,9 @@ pub enum Error {
         pooling: Pooling,
     },
     /// A batch would not fit.
-    #[error("{tokens} tokens in one sequence need about {need} bytes of memory, {limit} are allowed")]
+    #[error("a batch of {tokens} tokens needs about {need} bytes of memory, {limit} are to be had")]
     Memory {
-        /// Tokens of the longest sequence.
+        /// Tokens of the batch.
         tokens: usize,
         /// Estimated bytes.
         need: u64,
