@@ -81,10 +81,11 @@ fn a_genome_becomes_one_row_a_window_with_its_place() {
     assert_eq!(index[27][2..4], ["46800", "48502"], "the tail is not dropped");
     let metadata: serde_json::Value =
         serde_json::from_slice(&fs::read(suffixed(&out, ".meta.json")).unwrap()).unwrap();
-    for key in ["layer", "pooling", "seed", "kilobase", "window", "overlap", "sequences_sha256"] {
+    for key in ["model_name", "inputs", "layer", "pooling", "seed", "kilobase", "window", "sequences_sha256"]
+    {
         assert!(!metadata[key].is_null(), "{key}");
     }
-    for key in ["name", "family", "weights_sha256", "tokenizer_sha256", "dtype"] {
+    for key in ["family", "weights_sha256", "tokenizer_sha256", "dtype"] {
         assert!(metadata["model"][key].is_string(), "{key}");
     }
     assert!(!suffixed(&out, ".partial").exists());

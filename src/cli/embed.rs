@@ -118,7 +118,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
         batch_tokens: args.batch_tokens.get(),
         memory_limit: memory,
     };
-    let plan = plan(args, layer, &loaded, &sources, seen.as_ref());
+    let plan = plan(args, layer, &loaded, seen.as_ref());
     if args.dry_run {
         return dry_run(&embedder, &loaded, seen.as_ref(), &plan, ctx);
     }
@@ -133,19 +133,16 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let job = Job { args, ctx, embedder, windows, seen };
     let (spool, counts) = job.work(&sources, spool)?;
     let mut metadata = plan;
+    // Facts that do not change the numbers: a file that was moved does not stop a run from being continued.
     metadata.insert("seed".to_owned(), ctx.seed.into());
+    metadata.insert("inputs".to_owned(), sources.iter().map(name).collect());
+    metadata.insert("model_name".to_owned(), args.model.model.as_deref().into());
     let rows = job.write(spool, format, &metadata)?;
     ctx.console.summary(&job.summary(counts, rows), file.is_none())
 }
 
-/// All that decides the numbers: what a resumed run must share, and what the metadata say.
-fn plan(
-    args: &Args,
-    layer: usize,
-    loaded: &Loaded,
-    sources: &[Source],
-    seen: Option<&Scan>,
-) -> Map<String, Value> {
+/// All that decides the numbers, which a resumed run must share and the metadata say.
+fn plan(args: &Args, layer: usize, loaded: &Loaded, seen: Option<&Scan>) -> Map<String, Value> {
     let window = args.windows.window.map(NonZeroUsize::get);
     let plan = json!({
         "kilobase": env!("CARGO_PKG_VERSION"),
@@ -161,7 +158,6 @@ fn plan(
         "lenient": args.input.lenient,
         "skip_empty": args.skip_empty,
         "batch_tokens": args.batch_tokens,
-        "inputs": sources.iter().map(name).collect::<Vec<_>>(),
         "sequences_sha256": seen.map(|scan| &scan.sha256),
     });
     match plan {

@@ -17,7 +17,7 @@ use super::{Console, Ctx};
 pub(crate) struct Loaded {
     pub(crate) model: Model,
     pub(crate) tokenizer: Box<dyn Tokenizer>,
-    /// What goes into plans and metadata: name, family, hashes, numbers, device.
+    /// What goes into plans and metadata: family, hashes, numbers, device.
     pub(crate) facts: Map<String, Value>,
     /// Bytes of the weights in memory.
     pub(crate) weight_bytes: u64,
@@ -61,7 +61,6 @@ pub(crate) fn load(args: &ModelArgs, ctx: &Ctx) -> anyhow::Result<Loaded> {
         model.hidden_size()
     ));
     let facts = json!({
-        "name": name,
         "family": model.family(),
         "weights_sha256": sha256,
         "tokenizer": tokenizer.name(),
