@@ -5,51 +5,19 @@
 //! *positions* of queries and keys, never from where they lie in memory. [`dense`] is the slow reference.
 
 pub mod dense;
+mod heads;
+mod selection;
+mod spec;
+mod stats;
 mod tiled;
+mod view;
 
+pub use heads::Heads;
+pub use selection::Selection;
+pub use spec::{AttnSpec, MaskRule, Normalizer, PosRule, T5Bias};
+pub use stats::{Collect, Stats};
 pub use tiled::forward;
-
-/// `[rows, heads, dim]` inside a slice: element `(r, h, d)` is `data[r * row_stride + h * head_stride + d]`.
-///
-/// Strides let queries, keys and values be read straight out of one fused projection.
-#[derive(Clone, Copy, Debug)]
-pub struct Heads<'a> {
-    /// The elements, starting at `(0, 0, 0)`.
-    pub data: &'a [f32],
-    /// Number of rows (tokens, or cache slots).
-    pub rows: usize,
-    /// Number of heads.
-    pub heads: usize,
-    /// Size of one head.
-    pub dim: usize,
-    /// Distance between rows, in elements.
-    pub row_stride: usize,
-    /// Distance between heads of one row, in elements.
-    pub head_stride: usize,
-}
-
-impl<'a> Heads<'a> {
-    /// A contiguous `[rows, heads, dim]` slice.
-    ///
-    /// # Panics
-    /// If the slice has another length.
-    pub fn contiguous(data: &'a [f32], rows: usize, heads: usize, dim: usize) -> Self {
-        assert_eq!(data.len(), rows * heads * dim, "slice of another shape");
-        Self { data, rows, heads, dim, row_stride: heads * dim, head_stride: dim }
-    }
-
-    fn check(&self) {
-        if self.rows > 0 && self.heads > 0 && self.dim > 0 {
-            let last = (self.rows - 1) * self.row_stride + (self.heads - 1) * self.head_stride + self.dim;
-            assert!(last <= self.data.len(), "strides reach element {last} of {}", self.data.len());
-        }
-    }
-
-    /// The elements from row `row` of head `head` on; one row is `row_stride` after the other.
-    fn tail(&self, row: usize, head: usize) -> &'a [f32] {
-        &self.data[row * self.row_stride + head * self.head_stride..]
-    }
-}
+pub use view::{KeyForm, KvView, Strided};
 
 /// Which tokens belong to one sequence, and where in it they stand.
 #[derive(Clone, Copy, Debug)]

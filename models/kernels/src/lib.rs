@@ -12,3 +12,4 @@
 pub mod attention;
 mod exp;
 mod gemm;
+pub mod rotary;
