@@ -10,6 +10,8 @@
 )]
 
 pub mod attention;
+pub mod bf16;
 mod exp;
 mod gemm;
+pub mod matmul;
 pub mod rotary;

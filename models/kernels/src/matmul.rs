@@ -1,0 +1,31 @@
+//! Matrix products with weights that are packed once.
+//!
+//! `x [m, k] * w^T [k, n]`: weights are laid out for the micro-kernel when the model is loaded ([`PackedMatrix`]), rows
+//! of `x` when they are used. What follows a product in a layer (bias, gated activation, residual, normalisation) happens
+//! while its tile is in cache. Every number of the result is one sum in one order, whatever the number of rows or threads.
+
+mod activation;
+mod block;
+mod dispatch;
+mod kernel;
+mod linear;
+mod micro;
+mod mlp;
+mod norm;
+mod packed;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
+mod rows;
+mod vector;
+
+pub use kernel::{Kernel, Precision};
+pub use linear::{linear, linear_norm};
+pub use mlp::{Activation, GatedMlp, gated_mlp};
+pub use norm::LayerNorm;
+pub use packed::PackedMatrix;
+pub use rows::Rows;
+
+#[cfg(test)]
+use crate::bf16;
+#[cfg(test)]
+mod tests;

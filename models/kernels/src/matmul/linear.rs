@@ -1,0 +1,140 @@
+//! Linear layers and what follows them.
+
+use super::dispatch::multiply;
+use super::norm::LayerNorm;
+use super::packed::PackedMatrix;
+use super::rows::{Rows, Target};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// `x * w^T + bias`, `[m, depth] -> [m, outputs]`.
+///
+/// # Panics
+/// If shapes do not fit.
+pub fn linear(x: Rows<'_>, weights: &PackedMatrix, bias: Option<&[f32]>, out: &mut [f32]) {
+    let out = Target::new(out, weights.outputs());
+    assert_eq!(x.rows, out.rows(), "as many rows in as out");
+    for_blocks(x.rows, weights.panels(), |rows, panels| {
+        product(x, weights, bias, None, rows, panels, out);
+    });
+}
+
+/// `norm(x * w^T + bias + residual)`, `[m, depth] -> [m, outputs]`.
+///
+/// # Panics
+/// If shapes do not fit.
+pub fn linear_norm(
+    x: Rows<'_>,
+    weights: &PackedMatrix,
+    bias: Option<&[f32]>,
+    residual: Rows<'_>,
+    norm: &LayerNorm,
+    out: &mut [f32],
+) {
+    let out = Target::new(out, weights.outputs());
+    assert_eq!((x.rows, x.rows), (out.rows(), residual.rows), "as many rows in as out");
+    assert_eq!(residual.columns, weights.outputs(), "residual as wide as the result");
+    assert_eq!(
+        (norm.gamma.len(), norm.beta.len()),
+        (out.columns(), out.columns()),
+        "norm as wide as the result"
+    );
+    if whole_rows(x.rows) {
+        blocks(x.rows).into_par_iter().for_each(|rows| {
+            product(x, weights, bias, Some(residual), rows.clone(), 0..weights.panels(), out);
+            normalise(norm, rows, out);
+        });
+    } else {
+        for_blocks(x.rows, weights.panels(), |rows, panels| {
+            product(x, weights, bias, Some(residual), rows, panels, out);
+        });
+        (0..x.rows).into_par_iter().for_each(|row| normalise(norm, row..row + 1, out));
+    }
+}
+
+/// Part of a result: some rows, the columns of some panels. Callers write disjoint parts.
+pub(super) fn product(
+    x: Rows<'_>,
+    weights: &PackedMatrix,
+    bias: Option<&[f32]>,
+    residual: Option<Rows<'_>>,
+    rows: Range<usize>,
+    panels: Range<usize>,
+    out: Target<'_>,
+) {
+    let columns = weights.outputs();
+    assert!(bias.is_none_or(|bias| bias.len() == columns), "one summand an output");
+    multiply(
+        x.slice(rows.clone()),
+        weights,
+        panels,
+        #[inline(always)]
+        |tile| {
+            let end = columns.min(tile.column + tile.stride);
+            for (i, values) in tile.values.chunks_exact(tile.stride).take(tile.rows).enumerate() {
+                let row = rows.start + tile.row + i;
+                // SAFETY: jobs have disjoint rows or panels, and a job finishes a tile once.
+                let target = unsafe { out.part(row, tile.column..end) };
+                target.copy_from_slice(&values[..target.len()]);
+                if let Some(bias) = bias {
+                    add(target, &bias[tile.column..end]);
+                }
+                if let Some(residual) = residual {
+                    add(target, &residual.row(row)[tile.column..end]);
+                }
+            }
+        },
+    );
+}
+
+#[inline(always)]
+fn add(target: &mut [f32], values: &[f32]) {
+    for (target, value) in target.iter_mut().zip(values) {
+        *target += value;
+    }
+}
+
+pub(super) fn normalise(norm: &LayerNorm, rows: Range<usize>, out: Target<'_>) {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for row in rows {
+                // SAFETY: the job that normalises a row is alone with it.
+                norm.apply(unsafe { out.part(row, 0..out.columns()) });
+            }
+        },
+    );
+}
+
+/// Rows that one thread works on: a multiple of every tile's height, small enough that packed rows stay in the second
+/// cache level.
+const BLOCK: usize = 96;
+
+/// Whether there are enough blocks of rows to give every thread whole rows.
+pub(super) fn whole_rows(rows: usize) -> bool {
+    blocks(rows).len() >= 2 * rayon::current_num_threads()
+}
+
+fn rows_a_block(rows: usize) -> usize {
+    // Four blocks a thread even out what one of them takes longer.
+    let share = rows.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(12);
+    share.clamp(24, BLOCK)
+}
+
+pub(super) fn blocks(rows: usize) -> Vec<Range<usize>> {
+    let step = rows_a_block(rows);
+    (0..rows).step_by(step).map(|first| first..(first + step).min(rows)).collect()
+}
+
+/// Runs `job` on blocks of rows and, if these are few, parts of the panels. Which sums a job does, not how, depends on the
+/// number of threads.
+pub(super) fn for_blocks(rows: usize, panels: usize, job: impl Fn(Range<usize>, Range<usize>) + Sync) {
+    let blocks = blocks(rows);
+    let parts = (4 * rayon::current_num_threads()).div_ceil(blocks.len().max(1)).min(panels.max(1));
+    let step = panels.div_ceil(parts).max(1);
+    let jobs: Vec<_> = blocks
+        .into_iter()
+        .flat_map(|rows| (0..panels).step_by(step).map(move |p| (rows.clone(), p..(p + step).min(panels))))
+        .collect();
+    jobs.into_par_iter().for_each(|(rows, panels)| job(rows, panels));
+}

@@ -1,0 +1,88 @@
+//! Gated feed-forward layers.
+
+pub use super::activation::Activation;
+use super::dispatch::multiply;
+use super::linear::{blocks, for_blocks, linear_norm, normalise, product, whole_rows};
+use super::norm::LayerNorm;
+use super::packed::PackedMatrix;
+use super::rows::{Rows, Target};
+use rayon::prelude::*;
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// `norm((act(x * g^T) . (x * u^T)) * w^T + bias + x)`: a gated layer with its residual and normalisation.
+#[derive(Debug)]
+pub struct GatedMlp {
+    /// `g` and `u` by [`PackedMatrix::gated`].
+    pub gated: PackedMatrix,
+    /// `w`, `[hidden, intermediate]`.
+    pub down: PackedMatrix,
+    /// Summands of the result.
+    pub bias: Option<Vec<f32>>,
+    /// What is applied to the gate.
+    pub activation: Activation,
+    /// Normalisation of the sum with the residual.
+    pub norm: LayerNorm,
+}
+
+/// The layer over `x` `[m, hidden]`. The intermediate numbers of a block of rows exist while it is worked on, never those
+/// of all rows.
+///
+/// # Panics
+/// If shapes do not fit.
+pub fn gated_mlp(layer: &GatedMlp, x: Rows<'_>, out: &mut [f32]) {
+    thread_local!(static INTERMEDIATE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) });
+    let width = layer.gated.outputs() / 2;
+    assert_eq!(layer.down.depth(), width, "as many intermediate numbers in as out");
+    assert_eq!(out.len(), x.rows * layer.down.outputs(), "as many rows in as out");
+    if !whole_rows(x.rows) {
+        let mut intermediate = vec![0.0; x.rows * width];
+        let target = Target::new(&mut intermediate, width);
+        for_blocks(x.rows, layer.gated.panels(), |rows, panels| {
+            gate(layer, x.slice(rows.clone()), rows, panels, target)
+        });
+        let bias = layer.bias.as_deref();
+        return linear_norm(Rows::new(&intermediate, width), &layer.down, bias, x, &layer.norm, out);
+    }
+    let out = Target::new(out, layer.down.outputs());
+    blocks(x.rows).into_par_iter().for_each(|rows| {
+        let mut buffer = INTERMEDIATE.take();
+        buffer.resize(rows.len() * width, 0.0);
+        let target = Target::new(&mut buffer, width);
+        gate(layer, x.slice(rows.clone()), 0..rows.len(), 0..layer.gated.panels(), target);
+        down(layer, Rows::new(&buffer, width), x, rows, out);
+        INTERMEDIATE.set(buffer);
+    });
+}
+
+/// The second product of one block of rows, and the normalisation.
+fn down(layer: &GatedMlp, intermediate: Rows<'_>, x: Rows<'_>, rows: Range<usize>, out: Target<'_>) {
+    let part = out.rows_from(rows.start);
+    let bias = layer.bias.as_deref();
+    let residual = x.slice(rows.clone());
+    product(intermediate, &layer.down, bias, Some(residual), 0..rows.len(), 0..layer.down.panels(), part);
+    normalise(&layer.norm, 0..rows.len(), part);
+}
+
+/// Activated intermediate numbers of some rows; `x` starts at the first of them.
+fn gate(layer: &GatedMlp, x: Rows<'_>, rows: Range<usize>, panels: Range<usize>, out: Target<'_>) {
+    let activation = layer.activation;
+    multiply(
+        x,
+        &layer.gated,
+        panels,
+        #[inline(always)]
+        |tile| {
+            let half = tile.stride / 2;
+            let columns = tile.column / 2..out.columns().min(tile.column / 2 + half);
+            for (i, values) in tile.values.chunks_exact(tile.stride).take(tile.rows).enumerate() {
+                // SAFETY: jobs have disjoint rows or panels, and a job finishes a tile once.
+                let target = unsafe { out.part(rows.start + tile.row + i, columns.clone()) };
+                let (gates, ups) = values.split_at(half);
+                for ((target, &gate), &up) in target.iter_mut().zip(gates).zip(ups) {
+                    *target = activation.apply(gate) * up;
+                }
+            }
+        },
+    );
+}

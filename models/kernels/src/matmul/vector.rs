@@ -1,0 +1,120 @@
+//! The f32 micro-kernel on whatever vectors there are, and bf16 weights widened for it.
+
+use super::block::Tile;
+use super::micro::{Left, multiply_add};
+use super::rows::Rows;
+use crate::bf16;
+use pulp::{Arch, Simd};
+use std::ops::Range;
+
+/// `MR` rows times `NV` vectors, all in registers: 6 x 2 of the 16 of AVX2, 12 x 2 of the 32 of AVX-512.
+#[derive(Clone, Copy)]
+pub(super) struct Vector<S, const MR: usize, const NV: usize>(pub(super) S);
+
+/// The same with weights stored as bf16.
+#[derive(Clone, Copy)]
+pub(super) struct Widened<S, const MR: usize, const NV: usize>(pub(super) S);
+
+/// Columns of the f32 tile on a vector unit.
+pub(super) fn columns(arch: Arch) -> usize {
+    match arch {
+        #[cfg(target_arch = "x86_64")]
+        Arch::V4(_) => 32,
+        _ => 16,
+    }
+}
+
+impl<S: Simd, const MR: usize, const NV: usize> Tile for Vector<S, MR, NV> {
+    const ROWS: usize = MR;
+    const COLUMNS: usize = NV * S::F32_LANES;
+    type Left = f32;
+    type Stored = f32;
+    type Right = f32;
+
+    #[inline(always)]
+    fn pack(self, x: Rows<'_>, depth: usize, out: &mut [f32]) {
+        for (n, strip) in out.chunks_exact_mut((MR * depth).max(1)).enumerate() {
+            for i in 0..MR {
+                if n * MR + i < x.rows {
+                    for (k, &value) in x.row(n * MR + i).iter().enumerate() {
+                        strip[k * MR + i] = value;
+                    }
+                } else {
+                    strip[i..].iter_mut().step_by(MR).for_each(|value| *value = 0.0);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn panel<'a>(self, stored: &'a [f32], _scratch: &'a mut Vec<f32>) -> &'a [f32] {
+        stored
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(
+        self,
+        strip: &[f32],
+        _depth: usize,
+        k: Range<usize>,
+        panel: &[f32],
+        tile: &mut [f32],
+        accumulate: bool,
+    ) {
+        let simd = self.0;
+        let lanes = S::F32_LANES;
+        let mut acc = [[simd.splat_f32s(0.0); NV]; MR];
+        let tile = tile.as_mut_ptr().cast::<f32>();
+        // SAFETY: the caller vouches for the lengths.
+        unsafe {
+            if accumulate {
+                for (i, row) in acc.iter_mut().enumerate() {
+                    for (j, sum) in row.iter_mut().enumerate() {
+                        *sum = tile.add((i * NV + j) * lanes).cast::<S::f32s>().read_unaligned();
+                    }
+                }
+            }
+            let left = Left { data: strip.as_ptr().add(k.start * MR), row_stride: 1, k_stride: MR };
+            multiply_add::<S, MR, NV>(simd, k.len(), left, panel.as_ptr(), NV * lanes, &mut acc);
+            for (i, row) in acc.iter().enumerate() {
+                for (j, &sum) in row.iter().enumerate() {
+                    tile.add((i * NV + j) * lanes).cast::<S::f32s>().write_unaligned(sum);
+                }
+            }
+        }
+    }
+}
+
+impl<S: Simd, const MR: usize, const NV: usize> Tile for Widened<S, MR, NV> {
+    const ROWS: usize = MR;
+    const COLUMNS: usize = NV * S::F32_LANES;
+    type Left = f32;
+    type Stored = u16;
+    type Right = f32;
+
+    #[inline(always)]
+    fn pack(self, x: Rows<'_>, depth: usize, out: &mut [f32]) {
+        Vector::<S, MR, NV>(self.0).pack(x, depth, out);
+    }
+
+    #[inline(always)]
+    fn panel<'a>(self, stored: &'a [u16], scratch: &'a mut Vec<f32>) -> &'a [f32] {
+        scratch.clear();
+        scratch.extend(stored.iter().map(|&x| bf16::widen(x)));
+        scratch
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(
+        self,
+        strip: &[f32],
+        depth: usize,
+        k: Range<usize>,
+        panel: &[f32],
+        tile: &mut [f32],
+        accumulate: bool,
+    ) {
+        // SAFETY: the same contract.
+        unsafe { Vector::<S, MR, NV>(self.0).multiply(strip, depth, k, panel, tile, accumulate) };
+    }
+}
