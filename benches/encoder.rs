@@ -21,7 +21,12 @@ static MODEL: LazyLock<Model> = LazyLock::new(|| {
     let weights = folder.path().join("model.safetensors");
     write_safetensors(&weights, dnabert2::random(&sizes, 42), Precision::F32).expect("written");
     let checkpoint = Checkpoint::open(folder.path()).expect("a checkpoint");
-    Model::load(checkpoint, &DeviceRequest::Cpu.open().expect("the processor")).expect("a model")
+    Model::load(
+        checkpoint,
+        &DeviceRequest::Cpu.open().expect("the processor"),
+        kilobase::models::nn::Precision::F32,
+    )
+    .expect("a model")
 });
 
 fn main() {

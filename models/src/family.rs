@@ -6,6 +6,7 @@ pub mod dnabert2;
 pub use detect::{Family, detect};
 
 use crate::checkpoint::{self, Checkpoint};
+use crate::nn::Precision;
 use burn::tensor::{Device, Tensor};
 use dnabert2::DnaBert2;
 use kilobase_data::batch::PackedBatch;
@@ -47,12 +48,15 @@ pub enum Model {
 
 impl Model {
     /// Detects the family of a checkpoint, checks every tensor against it and loads it onto a device.
-    pub fn load(checkpoint: Checkpoint, device: &Device) -> Result<Self, Error> {
+    ///
+    /// # Panics
+    /// If a precision other than f32 is asked for elsewhere than on the plain processor.
+    pub fn load(checkpoint: Checkpoint, device: &Device, precision: Precision) -> Result<Self, Error> {
         match detect(&checkpoint)? {
             Family::DnaBert2 => {
                 let config = dnabert2::Config::from_json(checkpoint.config())?;
                 let weights = dnabert2::matched(&config, checkpoint.into_weights())?;
-                let model = DnaBert2::load(&config, &weights, device)?;
+                let model = DnaBert2::load(&config, &weights, device, precision)?;
                 Ok(Self::DnaBert2 { config, model: Box::new(model) })
             }
         }

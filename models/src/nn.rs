@@ -1,7 +1,15 @@
 //! Layers that more than one model family uses in the same way.
+//!
+//! Each holds its weights as parameters of the tensor library, which every device computes with and training changes,
+//! or, for inference on the processor, packed for our kernels and nowhere else.
 
+#[cfg(feature = "cpu")]
+mod host;
 mod linear;
+mod residual;
 mod tensors;
 
+pub use kilobase_kernels::matmul::{Activation, Precision};
 pub use linear::Linear;
+pub use residual::{GatedMlp, LinearNorm, PackedLinearNorm};
 pub use tensors::Tensors;

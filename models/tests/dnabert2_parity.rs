@@ -117,7 +117,7 @@ impl Fixture {
 }
 
 fn load(checkpoint: Checkpoint) -> Model {
-    Model::load(checkpoint, &Device::flex()).expect("a model")
+    Model::load(checkpoint, &Device::flex(), kilobase_models::nn::Precision::F32).expect("a model")
 }
 
 fn numbers(value: &Value) -> Vec<i64> {

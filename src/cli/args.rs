@@ -11,6 +11,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use kilobase::data::export::Format;
+use kilobase::models::nn::Precision;
 
 use super::exit::Usage;
 
@@ -149,8 +150,33 @@ pub(crate) struct ModelArgs {
 pub(crate) enum Dtype {
     /// 32 bits
     F32,
-    /// 16 bits with the range of f32: faster where the processor or device has it, less exact
+    /// Weights in 16 bits with the range of f32: half the memory, less exact, faster where the processor has it
     Bf16,
+}
+
+impl Dtype {
+    /// Bytes of a weight.
+    pub(crate) fn bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16 => 2,
+        }
+    }
+
+    /// As written to metadata.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    pub(crate) fn precision(self) -> Precision {
+        match self {
+            Self::F32 => Precision::F32,
+            Self::Bf16 => Precision::Bf16,
+        }
+    }
 }
 
 fn is_dash(path: &Path) -> bool {

@@ -25,14 +25,15 @@ pub(crate) struct Loaded {
 
 /// Finds, checks and loads the model.
 pub(crate) fn load(args: &ModelArgs, ctx: &Ctx) -> anyhow::Result<Loaded> {
-    if args.dtype != Dtype::F32 {
-        return Err(Usage("--dtype bf16 is not there yet: models compute in f32".to_owned()).into());
-    }
     let Some(name) = args.model.as_deref() else {
         return Err(Usage("no model; name a folder or a model on the hub with -m".to_owned()).into());
     };
     // The device first: it is cheap to find missing, a model may be a download.
     let choice = ctx.device.choose()?;
+    if args.dtype == Dtype::Bf16 && choice.kind() != "cpu" {
+        let reason = format!("--dtype bf16 is there for the cpu only so far; {choice} computes in f32");
+        return Err(Usage(reason).into());
+    }
     let device = choice.open()?;
     let folder = resolve(name, args, &ctx.console)?;
     let context = || format!("cannot load the model {name}");
@@ -41,11 +42,11 @@ pub(crate) fn load(args: &ModelArgs, ctx: &Ctx) -> anyhow::Result<Loaded> {
     let weights = checkpoint.weights();
     let weight_bytes = weights
         .names()
-        .map(|name| Ok(4 * weights.shape(name)?.iter().product::<usize>() as u64))
+        .map(|name| Ok(args.dtype.bytes() * weights.shape(name)?.iter().product::<usize>() as u64))
         .sum::<anyhow::Result<u64>>()?;
     ctx.console.detail(format_args!("reading {} bytes of weights from {}", weight_bytes, folder.display()));
     let sha256 = weights.sha256().with_context(context)?.to_owned();
-    let model = Model::load(checkpoint, &device).with_context(context)?;
+    let model = Model::load(checkpoint, &device, args.dtype.precision()).with_context(context)?;
     if tokenizer.vocab_size() != model.vocab_size() {
         return Err(anyhow!(
             "the tokenizer has {} tokens, the model's vocabulary {}: they do not belong together",
@@ -65,7 +66,7 @@ pub(crate) fn load(args: &ModelArgs, ctx: &Ctx) -> anyhow::Result<Loaded> {
         "weights_sha256": sha256,
         "tokenizer": tokenizer.name(),
         "tokenizer_sha256": tokenizer.fingerprint(),
-        "dtype": "f32",
+        "dtype": args.dtype.name(),
         "device": choice.kind(),
     });
     let Value::Object(facts) = facts else { unreachable!("written as an object above") };

@@ -1,22 +1,52 @@
 //! `y = x W^T + b`, weights as checkpoints store them.
 
+#[cfg(feature = "cpu")]
+use super::host::{self, Host};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+#[cfg(feature = "cpu")]
+use kilobase_kernels::matmul;
+use kilobase_kernels::matmul::PackedMatrix;
+use std::sync::Arc;
 
-/// A linear layer with `weight` `[out, in]`, as in published checkpoints; the product reads it transposed in
-/// place.
+/// A linear layer. Its weights are a parameter, which can be trained, or packed for the processor.
 #[derive(Module, Debug)]
 pub struct Linear {
-    /// `[out, in]`
-    pub weight: Param<Tensor<2>>,
-    /// `[out]`
-    pub bias: Option<Param<Tensor<1>>>,
+    weight: Option<Param<Tensor<2>>>,
+    bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    packed: Option<Arc<Packed>>,
+}
+
+/// What is left of a linear layer for inference.
+#[derive(Debug)]
+struct Packed {
+    weight: PackedMatrix,
+    bias: Option<Vec<f32>>,
 }
 
 impl Linear {
+    /// `weight` `[out, in]`, as in published checkpoints; the product reads it transposed in place.
+    pub fn new(weight: Param<Tensor<2>>, bias: Option<Param<Tensor<1>>>) -> Self {
+        Self { weight: Some(weight), bias, packed: None }
+    }
+
+    /// For inference on the processor.
+    pub fn packed(weight: PackedMatrix, bias: Option<Vec<f32>>) -> Self {
+        Self { weight: None, bias: None, packed: Some(Arc::new(Packed { weight, bias })) }
+    }
+
     /// `[rows, in] -> [rows, out]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let y = x.matmul(self.weight.val().transpose());
+        #[cfg(feature = "cpu")]
+        if let Some(Packed { weight, bias }) = self.packed.as_deref() {
+            let x = Host::new(x);
+            let shape = [x.rows().rows(), weight.outputs()];
+            let mut out = vec![0.0; shape[0] * shape[1]];
+            matmul::linear(x.rows(), weight, bias.as_deref(), &mut out);
+            return host::tensor(out, shape);
+        }
+        let y = x.matmul(self.weight.as_ref().expect("weights, packed or not").val().transpose());
         match &self.bias {
             Some(bias) => y + bias.val().unsqueeze(),
             None => y,

@@ -1,22 +1,30 @@
-//! From named tensors of a checkpoint to parameters on a device.
+//! From named tensors of a checkpoint to layers on a device.
 
-use super::Linear;
+use super::{Activation, GatedMlp, Linear, LinearNorm, PackedLinearNorm, Precision};
 use crate::checkpoint::{Error, Weights};
 use burn::module::Param;
 use burn::nn::{LayerNorm, LayerNormConfig};
 use burn::tensor::{Device, Tensor, TensorData};
+use kilobase_kernels::matmul::{self, Kernel, PackedMatrix, Rows};
 
 /// Reads named tensors one at a time and puts them on a device, so that at most one is held twice.
 #[derive(Clone, Copy, Debug)]
 pub struct Tensors<'a> {
     weights: &'a Weights,
     device: &'a Device,
+    kernel: Option<Kernel>,
 }
 
 impl<'a> Tensors<'a> {
-    /// Parameters of `weights`, whose shapes were checked, go to `device`.
-    pub fn new(weights: &'a Weights, device: &'a Device) -> Self {
-        Self { weights, device }
+    /// Parameters of `weights`, whose shapes were checked, go to `device`. On the plain processor, which records no
+    /// gradients, large matrices are packed for its kernels.
+    ///
+    /// # Panics
+    /// If a precision other than f32 is asked for where weights are not packed.
+    pub fn new(weights: &'a Weights, device: &'a Device, precision: Precision) -> Self {
+        let kernel = packs(device).then(|| Kernel::best(precision));
+        assert!(kernel.is_some() || precision == Precision::F32, "{precision:?} is for the plain processor");
+        Self { weights, device, kernel }
     }
 
     /// A parameter of the given shape.
@@ -24,17 +32,67 @@ impl<'a> Tensors<'a> {
     /// # Panics
     /// If the tensor is of another shape: checking is the family's first step.
     pub fn param<const D: usize>(self, name: &str, shape: [usize; D]) -> Result<Param<Tensor<D>>, Error> {
-        assert_eq!(self.weights.shape(name)?, shape, "{name} was not checked");
-        let data = TensorData::new(self.weights.read_f32(name)?, shape);
+        let data = TensorData::new(self.values(name, &shape)?, shape);
         Ok(Param::from_tensor(Tensor::from_data(data, self.device)))
     }
 
     /// `{name}.weight` `[out, in]` and, if asked for, `{name}.bias` `[out]`.
     pub fn linear(self, name: &str, out: usize, input: usize, bias: bool) -> Result<Linear, Error> {
-        Ok(Linear {
-            weight: self.param(&format!("{name}.weight"), [out, input])?,
-            bias: bias.then(|| self.param(&format!("{name}.bias"), [out])).transpose()?,
-        })
+        if let Some(kernel) = self.kernel {
+            return Ok(Linear::packed(
+                self.packed(name, out, input, kernel)?,
+                bias.then(|| self.values(&format!("{name}.bias"), &[out])).transpose()?,
+            ));
+        }
+        Ok(Linear::new(
+            self.param(&format!("{name}.weight"), [out, input])?,
+            bias.then(|| self.param(&format!("{name}.bias"), [out])).transpose()?,
+        ))
+    }
+
+    /// [`Self::linear`] with bias and [`Self::layer_norm`].
+    pub fn linear_norm(
+        self,
+        name: &str,
+        norm: &str,
+        out: usize,
+        input: usize,
+        epsilon: f64,
+    ) -> Result<LinearNorm, Error> {
+        if let Some(kernel) = self.kernel {
+            return Ok(LinearNorm::packed(PackedLinearNorm {
+                weight: self.packed(name, out, input, kernel)?,
+                bias: Some(self.values(&format!("{name}.bias"), &[out])?),
+                norm: self.host_norm(norm, out, epsilon)?,
+            }));
+        }
+        Ok(LinearNorm::new(self.linear(name, out, input, true)?, self.layer_norm(norm, out, epsilon)?))
+    }
+
+    /// A gated layer of `{gated}.weight` `[2 * intermediate, hidden]` and the [`Self::linear_norm`] of `down` and `norm`.
+    pub fn gated_mlp(
+        self,
+        [gated, down, norm]: [&str; 3],
+        hidden: usize,
+        intermediate: usize,
+        activation: Activation,
+        epsilon: f64,
+    ) -> Result<GatedMlp, Error> {
+        if let Some(kernel) = self.kernel {
+            let weight = self.values(&format!("{gated}.weight"), &[2 * intermediate, hidden])?;
+            let gated = PackedMatrix::gated(Rows::new(&weight, hidden), kernel);
+            drop(weight);
+            return Ok(GatedMlp::packed(matmul::GatedMlp {
+                gated,
+                down: self.packed(down, hidden, intermediate, kernel)?,
+                bias: Some(self.values(&format!("{down}.bias"), &[hidden])?),
+                activation,
+                norm: self.host_norm(norm, hidden, epsilon)?,
+            }));
+        }
+        let gated = self.linear(gated, 2 * intermediate, hidden, false)?;
+        let down = self.linear_norm(down, norm, hidden, intermediate, epsilon)?;
+        Ok(GatedMlp::new(gated, down, activation))
     }
 
     /// `{name}.weight` and `{name}.bias`, both `[size]`.
@@ -44,4 +102,30 @@ impl<'a> Tensors<'a> {
         norm.beta = Some(self.param(&format!("{name}.bias"), [size])?);
         Ok(norm)
     }
+
+    fn host_norm(self, name: &str, size: usize, epsilon: f64) -> Result<matmul::LayerNorm, Error> {
+        Ok(matmul::LayerNorm {
+            gamma: self.values(&format!("{name}.weight"), &[size])?,
+            beta: self.values(&format!("{name}.bias"), &[size])?,
+            epsilon: epsilon as f32,
+        })
+    }
+
+    fn packed(self, name: &str, out: usize, input: usize, kernel: Kernel) -> Result<PackedMatrix, Error> {
+        let weight = self.values(&format!("{name}.weight"), &[out, input])?;
+        Ok(PackedMatrix::with_kernel(Rows::new(&weight, input), kernel))
+    }
+
+    fn values(self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+        assert_eq!(self.weights.shape(name)?, shape, "{name} was not checked");
+        self.weights.read_f32(name)
+    }
+}
+
+/// Whether weights on this device are packed for our kernels.
+fn packs(device: &Device) -> bool {
+    #[cfg(feature = "cpu")]
+    return matches!(device.as_dispatch(), burn::backend::DispatchDevice::Flex(_));
+    #[cfg(not(feature = "cpu"))]
+    false
 }

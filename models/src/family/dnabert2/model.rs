@@ -3,7 +3,7 @@
 use super::Config;
 use crate::attention::{AttnSpec, KvView, Packing, PosRule, alibi, attention};
 use crate::checkpoint::{self, Weights};
-use crate::nn::{Linear, Tensors};
+use crate::nn::{Activation, GatedMlp, Linear, LinearNorm, Precision, Tensors};
 use burn::module::{Module, Param};
 use burn::nn::LayerNorm;
 use burn::tensor::activation::gelu;
@@ -13,11 +13,8 @@ use kilobase_data::batch::PackedBatch;
 #[derive(Module, Debug)]
 struct Layer {
     wqkv: Linear,
-    attention_out: Linear,
-    attention_norm: LayerNorm,
-    gated: Linear,
-    wo: Linear,
-    mlp_norm: LayerNorm,
+    attention_out: LinearNorm,
+    mlp: GatedMlp,
 }
 
 impl Layer {
@@ -28,12 +25,7 @@ impl Layer {
         let part = |i| qkv.clone().narrow(1, i, 1).squeeze_dim::<3>(1); // [t, h, d]
         let kv = KvView { k: part(1), v: part(2), packing: packing.clone() };
         let attended = attention(part(0), packing, kv, spec).out.reshape([tokens, hidden]);
-        let y = self.attention_norm.forward(x + self.attention_out.forward(attended));
-        let gated = self.gated.forward(y.clone()); // [t, 2 * intermediate]
-        let intermediate = gated.dims()[1] / 2;
-        let gate = gated.clone().narrow(1, 0, intermediate);
-        let value = gated.narrow(1, intermediate, intermediate);
-        self.mlp_norm.forward(y + self.wo.forward(gelu(gate) * value))
+        self.mlp.forward(self.attention_out.forward(attended, x))
     }
 }
 
@@ -66,9 +58,17 @@ pub struct DnaBert2 {
 
 impl DnaBert2 {
     /// Puts weights that [`super::matched`] has checked on a device.
-    pub fn load(config: &Config, weights: &Weights, device: &Device) -> Result<Self, checkpoint::Error> {
+    ///
+    /// # Panics
+    /// As [`Tensors::new`].
+    pub fn load(
+        config: &Config,
+        weights: &Weights,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, checkpoint::Error> {
         let (h, i, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
-        let t = Tensors::new(weights, device);
+        let t = Tensors::new(weights, device, precision);
         let mut layers = Vec::with_capacity(config.num_hidden_layers);
         let word_embeddings = t.param("bert.embeddings.word_embeddings.weight", [config.vocab_size, h])?;
         let token_type_embeddings =
@@ -78,11 +78,20 @@ impl DnaBert2 {
             let name = |part: &str| format!("bert.encoder.layer.{n}.{part}");
             layers.push(Layer {
                 wqkv: t.linear(&name("attention.self.Wqkv"), 3 * h, h, true)?,
-                attention_out: t.linear(&name("attention.output.dense"), h, h, true)?,
-                attention_norm: t.layer_norm(&name("attention.output.LayerNorm"), h, eps)?,
-                gated: t.linear(&name("mlp.gated_layers"), 2 * i, h, false)?,
-                wo: t.linear(&name("mlp.wo"), h, i, true)?,
-                mlp_norm: t.layer_norm(&name("mlp.layernorm"), h, eps)?,
+                attention_out: t.linear_norm(
+                    &name("attention.output.dense"),
+                    &name("attention.output.LayerNorm"),
+                    h,
+                    h,
+                    eps,
+                )?,
+                mlp: t.gated_mlp(
+                    [&name("mlp.gated_layers"), &name("mlp.wo"), &name("mlp.layernorm")],
+                    h,
+                    i,
+                    Activation::Gelu,
+                    eps,
+                )?,
             });
         }
         let mlm = if weights.contains("cls.predictions.transform.dense.weight") {
