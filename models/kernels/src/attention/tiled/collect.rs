@@ -11,7 +11,8 @@ use rayon::prelude::*;
 const PARTS: usize = 8;
 
 /// Sums over the attention weights of a call, by a second pass `P = exp(S - lse)` that never holds the weights: memory is
-/// that of the sums. `lse` is what [`forward`](super::forward) gave for the same arguments.
+/// that of the sums. `lse` is what [`forward`](super::forward) gave for the same arguments; the squares of queries
+/// do not read it.
 ///
 /// # Panics
 /// As [`forward`](super::forward); and if column masses of a softplus normaliser are asked for, whose weights are not
@@ -27,11 +28,11 @@ pub fn collect(
 ) -> Vec<Stats> {
     check(q, positions, sequences, spec, selection);
     let call = Call::new(q, positions, sequences, spec, selection);
-    assert_eq!(lse.len(), q.rows * q.heads, "lse has another shape");
     let jobs: Vec<_> = (0..sequences.len()).flat_map(|s| (0..call.kv_heads).map(move |h| (s, h))).collect();
     let mut stats = vec![Stats::default(); sequences.len()];
     match what {
         Collect::ColumnMass { last } => {
+            assert_eq!(lse.len(), q.rows * q.heads, "lse has another shape");
             assert_eq!(spec.norm, Normalizer::Softmax, "column masses of softmax attention only");
             let heads = jobs.par_iter().map(|&(s, head)| call.column_mass(s, head, last, lse));
             for (&(s, _), (mass, seen)) in jobs.iter().zip(heads.collect::<Vec<_>>()) {
