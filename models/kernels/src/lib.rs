@@ -12,6 +12,6 @@
 pub mod attention;
 pub mod bf16;
 mod exp;
-mod gemm;
+mod micro;
 pub mod matmul;
 pub mod rotary;

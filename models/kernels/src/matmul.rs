@@ -9,7 +9,6 @@ mod block;
 mod dispatch;
 mod kernel;
 mod linear;
-mod micro;
 mod mlp;
 mod norm;
 mod packed;

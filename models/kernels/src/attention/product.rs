@@ -1,6 +1,9 @@
-//! The three matrix products of attention, on row-major slices.
+//! The three matrix products of attention, on row-major slices, by the micro-kernel.
 
-use crate::gemm::{Matrix, multiply_add, multiply_add_transposed, multiply_transposed};
+use crate::micro::{Left, multiply_add};
+use pulp::{Arch, Simd, WithSimd};
+use std::cell::RefCell;
+use std::ops::Range;
 
 /// A row-major matrix: element `(i, j)` is `data[i * stride + j]`.
 #[derive(Clone, Copy)]
@@ -17,22 +20,309 @@ impl<'a> Rows<'a> {
         Self { data, rows, columns, stride: columns }
     }
 
-    fn matrix(self) -> Matrix<'a> {
-        Matrix { data: self.data, rows: self.rows, columns: self.columns, row_stride: self.stride }
+    fn check(&self) {
+        if self.rows > 0 && self.columns > 0 {
+            let last = (self.rows - 1) * self.stride + self.columns;
+            assert!(last <= self.data.len(), "strides reach element {last} of {}", self.data.len());
+        }
+    }
+}
+
+/// Rows laid out as the columns of a product, for several products.
+#[derive(Debug, Default)]
+pub(super) struct Panels {
+    /// `[ceil(rows / width)][depth][width]`
+    data: Vec<f32>,
+    rows: usize,
+    depth: usize,
+}
+
+impl Panels {
+    /// Takes over the rows of a matrix.
+    pub(super) fn load(&mut self, b: Rows<'_>) {
+        b.check();
+        let width = crate::micro::columns(Arch::new());
+        (self.rows, self.depth) = (b.rows, b.columns);
+        self.data.resize(b.rows.div_ceil(width) * width * b.columns, 0.0);
+        for (n, panel) in self.data.chunks_exact_mut((width * b.columns).max(1)).enumerate() {
+            let rows = n * width..b.rows.min((n + 1) * width);
+            if rows.len() < width {
+                panel.fill(0.0);
+            }
+            for (j, row) in rows.enumerate() {
+                let row = &b.data[row * b.stride..][..b.columns];
+                for (target, &value) in panel[j..].iter_mut().step_by(width).zip(row) {
+                    *target = value;
+                }
+            }
+        }
     }
 }
 
 /// `out = a b^T`, packed `[a.rows, b.rows]`.
 pub(super) fn scores(out: &mut [f32], a: Rows<'_>, b: Rows<'_>) {
-    multiply_transposed(out, a.matrix(), b.matrix(), 1.0);
+    thread_local!(static PANELS: RefCell<Panels> = RefCell::default());
+    let mut panels = PANELS.take();
+    panels.load(b);
+    scores_of(out, a, &panels);
+    PANELS.set(panels);
+}
+
+/// `out = a b^T`, packed `[a.rows, b.rows]`.
+pub(super) fn scores_of(out: &mut [f32], a: Rows<'_>, b: &Panels) {
+    assert_eq!(a.columns, b.depth, "rows of one size");
+    assert_eq!(out.len(), a.rows * b.rows, "out has another shape");
+    let left = Strided { matrix: a, transposed: false };
+    run(Product { out, n: b.rows, depth: b.depth, left, right: Right::Panels(b), accumulate: false });
 }
 
 /// `out += a b`, packed `[a.rows, b.columns]`.
 pub(super) fn add(out: &mut [f32], a: Rows<'_>, b: Rows<'_>) {
-    multiply_add(out, a.matrix(), b.matrix());
+    assert_eq!(a.columns, b.rows, "as many columns as rows");
+    assert_eq!(out.len(), a.rows * b.columns, "out has another shape");
+    let left = Strided { matrix: a, transposed: false };
+    run(Product { out, n: b.columns, depth: b.rows, left, right: Right::Columns(b), accumulate: true });
 }
 
 /// `out += a^T b`, packed `[a.columns, b.columns]`.
 pub(super) fn add_transposed(out: &mut [f32], a: Rows<'_>, b: Rows<'_>) {
-    multiply_add_transposed(out, a.matrix(), b.matrix());
+    assert_eq!(a.rows, b.rows, "as many rows");
+    assert_eq!(out.len(), a.columns * b.columns, "out has another shape");
+    let left = Strided { matrix: a, transposed: true };
+    run(Product { out, n: b.columns, depth: b.rows, left, right: Right::Columns(b), accumulate: true });
+}
+
+fn run(product: Product<'_>) {
+    product.left.matrix.check();
+    if let Right::Columns(right) = product.right {
+        right.check();
+    }
+    if product.depth == 0 && !product.accumulate {
+        product.out.fill(0.0);
+    }
+    if product.depth == 0 || product.out.is_empty() {
+        return;
+    }
+    Arch::new().dispatch(product);
+}
+
+/// A left operand and which way it is read.
+#[derive(Clone, Copy)]
+struct Strided<'a> {
+    matrix: Rows<'a>,
+    transposed: bool,
+}
+
+impl Strided<'_> {
+    fn rows(self) -> usize {
+        if self.transposed { self.matrix.columns } else { self.matrix.rows }
+    }
+
+    /// From a row on. The pointer may be read for the rows that are there.
+    fn from(self, row: usize) -> Left {
+        let Rows { data, stride, .. } = self.matrix;
+        if self.transposed {
+            Left { data: data[row.min(data.len())..].as_ptr(), row_stride: 1, k_stride: stride }
+        } else {
+            Left { data: data[(row * stride).min(data.len())..].as_ptr(), row_stride: stride, k_stride: 1 }
+        }
+    }
+
+    fn at(self, row: usize, k: usize) -> f32 {
+        let (i, j) = if self.transposed { (k, row) } else { (row, k) };
+        self.matrix.data[i * self.matrix.stride + j]
+    }
+}
+
+struct Product<'a> {
+    /// `[left rows, n]`
+    out: &'a mut [f32],
+    n: usize,
+    depth: usize,
+    left: Strided<'a>,
+    right: Right<'a>,
+    accumulate: bool,
+}
+
+/// A right operand.
+#[derive(Clone, Copy)]
+enum Right<'a> {
+    /// Its columns are read in place.
+    Columns(Rows<'a>),
+    Panels(&'a Panels),
+}
+
+/// What does not fill a tile, filled up with zeros.
+#[derive(Default)]
+struct Edges {
+    left: Vec<f32>,
+    right: Vec<f32>,
+    tile: Vec<f32>,
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // Shapes as in `matmul::dispatch`. The branches that are not taken are removed.
+        match S::F32_LANES {
+            16 => self.tiles::<S, 12, 2>(simd),
+            8 => self.tiles::<S, 6, 2>(simd),
+            4 => self.tiles::<S, 6, 4>(simd),
+            _ => self.tiles::<S, 4, 16>(simd),
+        }
+    }
+}
+
+impl Product<'_> {
+    #[inline(always)]
+    fn tiles<S: Simd, const MR: usize, const NV: usize>(self, simd: S) {
+        thread_local!(static EDGES: RefCell<Edges> = RefCell::default());
+        let Self { out, n, depth, left, right, accumulate } = self;
+        let mut edges = EDGES.take();
+        let (m, columns) = (left.rows(), NV * S::F32_LANES);
+        pack_rows(left, m / MR * MR..m, MR, depth, &mut edges.left);
+        edges.tile.resize(MR * columns, 0.0);
+        for column in (0..n).step_by(columns) {
+            let width = columns.min(n - column);
+            let (panel, panel_stride) = match right {
+                Right::Panels(panels) => (panels.data[column * depth..].as_ptr(), columns),
+                Right::Columns(right) if width < columns => {
+                    pack_columns(right, column..column + width, columns, &mut edges.right);
+                    (edges.right.as_ptr(), columns)
+                }
+                Right::Columns(right) => (right.data[column..].as_ptr(), right.stride),
+            };
+            for row in (0..m).step_by(MR) {
+                let height = MR.min(m - row);
+                let strip = if height == MR {
+                    left.from(row)
+                } else {
+                    Left { data: edges.left.as_ptr(), row_stride: 1, k_stride: MR }
+                };
+                let whole = height == MR && width == columns;
+                if !whole && accumulate {
+                    copy(&out[row * n + column..], n, &mut edges.tile, columns, height, width);
+                }
+                let (tile, stride) =
+                    if whole { (&mut out[row * n + column..], n) } else { (&mut edges.tile[..], columns) };
+                assert!((MR - 1) * stride + columns <= tile.len());
+                // SAFETY: `strip` has MR rows and `panel` `columns` columns of `depth` numbers each, by the checks of
+                // shapes and strides before or by how they were packed; the tile was checked just now.
+                unsafe {
+                    tile_of::<S, MR, NV>(
+                        simd,
+                        depth,
+                        strip,
+                        (panel, panel_stride),
+                        (tile.as_mut_ptr(), stride),
+                        accumulate,
+                    );
+                }
+                if !whole {
+                    copy(&edges.tile, columns, &mut out[row * n + column..], n, height, width);
+                }
+            }
+        }
+        EDGES.set(edges);
+    }
+}
+
+/// One tile of the product; pairs are a pointer and the distance of rows.
+#[inline(always)]
+unsafe fn tile_of<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    depth: usize,
+    left: Left,
+    (right, right_stride): (*const f32, usize),
+    (tile, stride): (*mut f32, usize),
+    accumulate: bool,
+) {
+    let mut sums = [[simd.splat_f32s(0.0); NV]; MR];
+    let at = |i: usize, j: usize| tile.wrapping_add(i * stride + j * S::F32_LANES).cast::<S::f32s>();
+    // SAFETY: the caller vouches for all three operands.
+    unsafe {
+        if accumulate {
+            for (i, row) in sums.iter_mut().enumerate() {
+                for (j, sum) in row.iter_mut().enumerate() {
+                    *sum = at(i, j).read_unaligned();
+                }
+            }
+        }
+        multiply_add::<S, MR, NV>(simd, depth, left, right, right_stride, &mut sums);
+        for (i, row) in sums.iter().enumerate() {
+            for (j, &sum) in row.iter().enumerate() {
+                at(i, j).write_unaligned(sum);
+            }
+        }
+    }
+}
+
+/// The last rows, fewer than a tile has, as `[depth, height]` with zeros for those that are not there.
+#[inline(always)]
+fn pack_rows(left: Strided<'_>, rows: Range<usize>, height: usize, depth: usize, out: &mut Vec<f32>) {
+    out.clear();
+    out.resize(depth * height, 0.0);
+    for (i, row) in rows.enumerate() {
+        for k in 0..depth {
+            out[k * height + i] = left.at(row, k);
+        }
+    }
+}
+
+/// Some columns of `right`, `[depth, width]`, with zeros for those that are not there.
+#[inline(always)]
+fn pack_columns(right: Rows<'_>, columns: Range<usize>, width: usize, out: &mut Vec<f32>) {
+    out.clear();
+    out.resize(right.rows * width, 0.0);
+    for (k, out) in out.chunks_exact_mut(width).enumerate() {
+        out[..columns.len()].copy_from_slice(&right.data[k * right.stride..][columns.clone()]);
+    }
+}
+
+/// `[height, width]` from one matrix to another.
+#[inline(always)]
+fn copy(from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize, height: usize, width: usize) {
+    for i in 0..height {
+        to[i * to_stride..][..width].copy_from_slice(&from[i * from_stride..][..width]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn products_agree_with_the_definition(m in 1usize..40, n in 1usize..40, depth in 0usize..30, gap in 0usize..4) {
+            let noise = |count: usize, seed: f32| -> Vec<f32> {
+                (0..count).map(|i| (i as f32 * 0.7 + seed).sin()).collect()
+            };
+            let matrix = |data, rows, columns| Rows { data, rows, columns, stride: columns + gap };
+            let (a, b) = (noise(50 * 50, 0.0), noise(50 * 50, 1.0));
+            let start = noise(m * n, 2.0);
+            let check = |ours: &[f32], a: &dyn Fn(usize, usize) -> f32, b: &dyn Fn(usize, usize) -> f32, plus: f32| {
+                for i in 0..m {
+                    for j in 0..n {
+                        let sum: f64 = (0..depth).map(|k| f64::from(a(i, k)) * f64::from(b(k, j))).sum();
+                        let expected = sum + f64::from(plus * start[i * n + j]);
+                        assert!((f64::from(ours[i * n + j]) - expected).abs() < 1e-5, "({i}, {j})");
+                    }
+                }
+            };
+            let (wide, tall) = (depth + gap, n + gap);
+            let mut out = start.clone();
+            scores(&mut out, matrix(&a, m, depth), matrix(&b, n, depth));
+            check(&out, &|i, k| a[i * wide + k], &|k, j| b[j * wide + k], 0.0);
+            out.clone_from(&start);
+            add(&mut out, matrix(&a, m, depth), matrix(&b, depth, n));
+            check(&out, &|i, k| a[i * wide + k], &|k, j| b[k * tall + j], 1.0);
+            out.clone_from(&start);
+            add_transposed(&mut out, matrix(&a, depth, m), matrix(&b, depth, n));
+            check(&out, &|i, k| a[k * (m + gap) + i], &|k, j| b[k * tall + j], 1.0);
+        }
+    }
 }

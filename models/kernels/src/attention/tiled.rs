@@ -24,7 +24,7 @@ use std::ops::Range;
 
 /// Query rows in a tile, over all heads of a group: enough for the matrix kernels, few enough that a tile of scores
 /// stays in cache.
-const QUERY_TILE: usize = 64;
+const QUERY_TILE: usize = 192;
 
 /// Exact attention over packed sequences in f32. Writes `out` `[q.rows, q.heads, value_dim]` and `lse`
 /// `[q.rows, q.heads]`, the natural logarithm of the normaliser's denominator; a row that sees no key gives 0 and minus

@@ -70,7 +70,7 @@ impl Kernel {
     /// Columns of a panel of packed weights.
     pub(super) fn columns(self) -> usize {
         match self {
-            Self::F32(arch) | Self::Widened(arch) => super::vector::columns(arch),
+            Self::F32(arch) | Self::Widened(arch) => crate::micro::columns(arch),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Bf16(_) | Self::Amx(_) => 32,
         }

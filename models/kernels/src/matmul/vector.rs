@@ -1,10 +1,10 @@
 //! The f32 micro-kernel on whatever vectors there are, and bf16 weights widened for it.
 
 use super::block::Tile;
-use super::micro::{Left, multiply_add};
+use crate::micro::{Left, multiply_add};
 use super::rows::Rows;
 use crate::bf16;
-use pulp::{Arch, Simd};
+use pulp::Simd;
 use std::ops::Range;
 
 /// `MR` rows times `NV` vectors, all in registers: 6 x 2 of the 16 of AVX2, 12 x 2 of the 32 of AVX-512.
@@ -14,15 +14,6 @@ pub(super) struct Vector<S, const MR: usize, const NV: usize>(pub(super) S);
 /// The same with weights stored as bf16.
 #[derive(Clone, Copy)]
 pub(super) struct Widened<S, const MR: usize, const NV: usize>(pub(super) S);
-
-/// Columns of the f32 tile on a vector unit.
-pub(super) fn columns(arch: Arch) -> usize {
-    match arch {
-        #[cfg(target_arch = "x86_64")]
-        Arch::V4(_) => 32,
-        _ => 16,
-    }
-}
 
 impl<S: Simd, const MR: usize, const NV: usize> Tile for Vector<S, MR, NV> {
     const ROWS: usize = MR;

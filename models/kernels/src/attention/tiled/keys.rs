@@ -1,8 +1,9 @@
 //! One tile of keys and values, copied together and rotated.
 
 use super::Call;
-use super::queries::unit;
+use super::queries::{Reach, unit};
 use super::sight::Bounds;
+use crate::attention::product::{Panels, Rows};
 use crate::attention::{KeyForm, KvView, Normalizer, PosRule};
 use crate::rotary::{Angles, Rotary};
 use std::ops::Range;
@@ -16,6 +17,9 @@ pub(super) struct Keys {
     pub(super) near: Vec<f32>,
     /// The same as stored, if there is a distance cap.
     pub(super) raw: Vec<f32>,
+    /// Both as the products read them.
+    near_panels: Panels,
+    raw_panels: Panels,
     /// `[count, value_dim]`
     pub(super) values: Vec<f32>,
     angles: Angles,
@@ -47,6 +51,24 @@ impl Keys {
                 }
             }
         }
+    }
+
+    /// Lays the keys out for products; [`Keys::load`] comes first.
+    pub(super) fn pack(&mut self, call: &Call<'_>) {
+        self.near_panels.load(Rows::packed(&self.near, self.count, call.q.dim));
+        if matches!(call.spec.pos, PosRule::Rope { cap: Some(_), .. }) {
+            self.raw_panels.load(Rows::packed(&self.raw, self.count, call.q.dim));
+        }
+    }
+
+    /// The keys that queries of a reach meet.
+    pub(super) fn of(&self, reach: Reach) -> &[f32] {
+        if reach == Reach::Near { &self.near } else { &self.raw }
+    }
+
+    /// The same as the products read them.
+    pub(super) fn panels_of(&self, reach: Reach) -> &Panels {
+        if reach == Reach::Near { &self.near_panels } else { &self.raw_panels }
     }
 
     /// Reads values.

@@ -4,7 +4,7 @@ use super::Call;
 use super::cover::KeyTile;
 use super::keys::Keys;
 use super::queries::{Queries, Reach};
-use crate::attention::product::{Rows, scores as product};
+use crate::attention::product::{Rows, scores_of as product};
 use crate::attention::{KvView, PosRule};
 use crate::exp::exp_nonpositive;
 
@@ -30,8 +30,20 @@ impl Scratch {
         tile: KeyTile<'_>,
         factors: Option<&[f32]>,
     ) {
+        self.keys.load(call, kv, queries.first_head / call.group, tile.pieces);
+        self.keys.pack(call);
+        self.score_loaded(call, queries, tile, factors);
+    }
+
+    /// [`Self::score`] of keys that were loaded and packed before.
+    pub(super) fn score_loaded(
+        &mut self,
+        call: &Call<'_>,
+        queries: &Queries<'_>,
+        tile: KeyTile<'_>,
+        factors: Option<&[f32]>,
+    ) {
         let kv_head = queries.first_head / call.group;
-        self.keys.load(call, kv, kv_head, tile.pieces);
         self.products(call, queries);
         let columns = self.keys.count;
         if let Some(factors) = factors {
@@ -44,13 +56,19 @@ impl Scratch {
             self.capped.clone_from(&self.scores);
         }
         let sight = &call.sights[queries.tile.sequence][kv_head];
-        for (stacked, row) in self.scores.chunks_exact_mut(columns).enumerate() {
-            let (head, at) = queries.place(stacked);
-            call.bias.add(head, queries.positions[at], &self.keys.positions, row);
-            if !tile.fully {
-                sight.hide(queries.tile.rows.start + at, tile.pieces, row);
-            }
-        }
+        let Self { keys, scores, .. } = self;
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (stacked, row) in scores.chunks_exact_mut(columns).enumerate() {
+                    let (head, at) = queries.place(stacked);
+                    call.bias.add(head, queries.positions[at], &keys.positions, row);
+                    if !tile.fully {
+                        sight.hide(queries.tile.rows.start + at, tile.pieces, row);
+                    }
+                }
+            },
+        );
     }
 
     /// `q k^T`, each pair by the rotation of its reach.
@@ -64,7 +82,7 @@ impl Scratch {
                 continue;
             }
             let q = Rows::packed(&rotated.vectors, queries.count, call.q.dim);
-            let k = Rows::packed(keys.of(rotated.reach), keys.count, call.q.dim);
+            let k = keys.panels_of(rotated.reach);
             if first {
                 product(scores, q, k);
                 first = false;
@@ -84,13 +102,6 @@ impl Scratch {
                 }
             }
         }
-    }
-}
-
-impl Keys {
-    /// The keys that queries of a reach meet.
-    pub(super) fn of(&self, reach: Reach) -> &[f32] {
-        if reach == Reach::Near { &self.near } else { &self.raw }
     }
 }
 

@@ -206,20 +206,16 @@ impl<'a> Sight<'a> {
     }
 
     /// Sets the scores of the slots that a row does not see to minus infinity, one score a slot of `pieces`.
+    #[inline(always)]
     pub(super) fn hide(&self, row: usize, pieces: &[Range<usize>], scores: &mut [f32]) {
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for rule in &self.rules {
-                    let mut rest = &mut scores[..];
-                    for piece in pieces {
-                        let (these, others) = rest.split_at_mut(piece.len());
-                        rule.test.hide(rule.queries[row], &rule.keys[piece.clone()], these);
-                        rest = others;
-                    }
-                }
-            },
-        );
+        for rule in &self.rules {
+            let mut rest = &mut scores[..];
+            for piece in pieces {
+                let (these, others) = rest.split_at_mut(piece.len());
+                rule.test.hide(rule.queries[row], &rule.keys[piece.clone()], these);
+                rest = others;
+            }
+        }
     }
 
     /// How many slots of a tile a row sees.

@@ -1,13 +1,22 @@
 //! The micro-kernel: one tile of a product, held in registers.
 
-use pulp::Simd;
+use pulp::{Arch, Simd};
+
+/// Columns of the tile on a vector unit: two vectors of AVX-512, else sixteen numbers.
+pub(crate) fn columns(arch: Arch) -> usize {
+    match arch {
+        #[cfg(target_arch = "x86_64")]
+        Arch::V4(_) => 32,
+        _ => 16,
+    }
+}
 
 /// Where a tile reads its left operand: element `(row, k)` is `data[row * row_stride + k * k_stride]`.
 #[derive(Clone, Copy)]
-pub(super) struct Left {
-    pub(super) data: *const f32,
-    pub(super) row_stride: usize,
-    pub(super) k_stride: usize,
+pub(crate) struct Left {
+    pub(crate) data: *const f32,
+    pub(crate) row_stride: usize,
+    pub(crate) k_stride: usize,
 }
 
 /// `acc += left * right` over `depth` products. `right` is `[depth, NV vectors]`, rows `right_stride` apart.
@@ -15,7 +24,7 @@ pub(super) struct Left {
 /// # Safety
 /// `left` is readable for `MR` rows of `depth`, `right` for `depth` rows of `NV` vectors.
 #[inline(always)]
-pub(super) unsafe fn multiply_add<S: Simd, const MR: usize, const NV: usize>(
+pub(crate) unsafe fn multiply_add<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     depth: usize,
     left: Left,
