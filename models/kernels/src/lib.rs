@@ -12,6 +12,7 @@
 pub mod attention;
 pub mod bf16;
 mod exp;
-mod micro;
 pub mod matmul;
+mod micro;
 pub mod rotary;
+mod vectorize;

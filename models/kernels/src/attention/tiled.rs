@@ -4,6 +4,7 @@ mod backward;
 mod bias;
 mod collect;
 mod cover;
+mod fade;
 mod keys;
 mod queries;
 mod scores;
@@ -18,13 +19,16 @@ pub use collect::collect;
 
 use super::{AttnSpec, Heads, MaskRule, Normalizer, Selection, Sequence, check};
 use bias::Bias;
+use fade::Fade;
 use rayon::prelude::*;
 use sight::Sight;
 use std::ops::Range;
 
 /// Query rows in a tile, over all heads of a group: enough for the matrix kernels, few enough that a tile of scores
 /// stays in cache.
-const QUERY_TILE: usize = 192;
+const QUERY_TILE: usize = 96;
+/// Query rows that one job takes, over all heads of a group: its tiles share each tile of keys that is loaded.
+const QUERY_ROWS: usize = 480;
 
 /// Exact attention over packed sequences in f32. Writes `out` `[q.rows, q.heads, value_dim]` and `lse`
 /// `[q.rows, q.heads]`, the natural logarithm of the normaliser's denominator; a row that sees no key gives 0 and minus
@@ -53,7 +57,12 @@ pub fn forward(
     assert_eq!(out.len(), q.rows * q.heads * call.value_dim, "out has another shape");
     assert_eq!(lse.len(), q.rows * q.heads, "lse has another shape");
     match spec.norm {
-        Normalizer::Softmax => call.write(out, lse, |tile, kv_head| softmax::attend(&call, tile, kv_head)),
+        Normalizer::Softmax => {
+            let fades = call.fades();
+            call.write(out, lse, |tile, kv_head| {
+                softmax::attend(&call, tile, kv_head, fades[tile.sequence][kv_head].as_ref())
+            });
+        }
         Normalizer::SoftplusL1 => {
             call.write(out, lse, |tile, kv_head| softplus::attend(&call, tile, kv_head, None));
         }
@@ -125,9 +134,25 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// `[sequences][kv heads]`
+    fn fades(&self) -> Vec<Vec<Option<Fade>>> {
+        let heads =
+            |s| (0..self.kv_heads).into_par_iter().map(move |head| Fade::new(self, s, head, None)).collect();
+        (0..self.sequences.len()).into_par_iter().map(heads).collect()
+    }
+
     /// The tiles of some rows of a sequence, in order.
     fn tiles(&self, sequence: usize, rows: Range<usize>) -> Vec<QueryTile> {
-        let height = (QUERY_TILE / self.group).max(1);
+        self.cut(sequence, rows, QUERY_TILE)
+    }
+
+    /// What one job takes of some rows of a sequence.
+    fn jobs(&self, sequence: usize, rows: Range<usize>) -> Vec<QueryTile> {
+        self.cut(sequence, rows, QUERY_ROWS)
+    }
+
+    fn cut(&self, sequence: usize, rows: Range<usize>, height: usize) -> Vec<QueryTile> {
+        let height = (height / self.group).max(1);
         let mut tiles = Vec::new();
         let mut start = rows.start;
         while start < rows.end {
@@ -150,7 +175,7 @@ impl<'a> Call<'a> {
         let (mut out_rest, mut lse_rest) = (out, lse);
         let mut jobs = Vec::new();
         for (sequence, Sequence { rows, .. }) in self.sequences.iter().enumerate() {
-            for tile in self.tiles(sequence, 0..rows.len()) {
+            for tile in self.jobs(sequence, 0..rows.len()) {
                 let rows = tile.rows.len() * self.q.heads;
                 let out = out_rest.split_off_mut(..rows * self.value_dim).expect("a row of out for each row");
                 let lse = lse_rest.split_off_mut(..rows).expect("a row of lse for each row");

@@ -95,7 +95,7 @@ fn add(target: &mut [f32], values: &[f32]) {
 }
 
 pub(super) fn normalise(norm: &LayerNorm, rows: Range<usize>, out: Target<'_>) {
-    pulp::Arch::new().dispatch(
+    crate::vectorize::vectorize(
         #[inline(always)]
         || {
             for row in rows {

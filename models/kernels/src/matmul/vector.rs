@@ -1,9 +1,9 @@
 //! The f32 micro-kernel on whatever vectors there are, and bf16 weights widened for it.
 
 use super::block::Tile;
-use crate::micro::{Left, multiply_add};
 use super::rows::Rows;
 use crate::bf16;
+use crate::micro::{Left, multiply_add};
 use pulp::Simd;
 use std::ops::Range;
 

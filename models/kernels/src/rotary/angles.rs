@@ -51,7 +51,7 @@ impl Tables {
         let (low, middle, high) =
             (self.digit(0, magnitude), self.digit(1, magnitude), self.digit(2, magnitude));
         let short = magnitude >> (2 * BITS) == 0;
-        pulp::Arch::new().dispatch(
+        crate::vectorize::vectorize(
             #[inline(always)]
             || {
                 for c in 0..cos.len() {
@@ -99,7 +99,7 @@ impl Angles {
             return;
         }
         let angles = self.cos.chunks_exact(self.half).zip(self.sin.chunks_exact(self.half));
-        pulp::Arch::new().dispatch(
+        crate::vectorize::vectorize(
             #[inline(always)]
             || {
                 for (vector, (cos, sin)) in vectors.chunks_exact_mut(2 * self.half).zip(angles) {

@@ -276,7 +276,7 @@ impl<'a> Pass<'a> {
 
 /// Scores to weights.
 fn exponentiate(scores: &mut [f32], lse: &[f32], columns: usize) {
-    pulp::Arch::new().dispatch(
+    crate::vectorize::vectorize(
         #[inline(always)]
         || {
             for (row, lse) in scores.chunks_exact_mut(columns).zip(lse) {
@@ -291,7 +291,7 @@ fn exponentiate(scores: &mut [f32], lse: &[f32], columns: usize) {
 /// `dS = P (dP + shift)`
 fn through_softmax(d_weights: &mut [f32], weights: &[f32], shift: &[f32], columns: usize) {
     let rows = d_weights.chunks_exact_mut(columns).zip(weights.chunks_exact(columns)).zip(shift);
-    pulp::Arch::new().dispatch(
+    crate::vectorize::vectorize(
         #[inline(always)]
         || {
             for ((row, weights), shift) in rows {

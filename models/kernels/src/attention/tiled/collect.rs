@@ -117,7 +117,7 @@ impl Call<'_> {
 /// `sum over rows of exp(score - lse)`, by column.
 fn column_sums(scores: &[f32], lse: &[f32], columns: usize) -> Vec<f32> {
     let mut sums = vec![0.0; columns];
-    pulp::Arch::new().dispatch(
+    crate::vectorize::vectorize(
         #[inline(always)]
         || {
             for (row, &lse) in scores.chunks_exact(columns).zip(lse) {

@@ -37,20 +37,25 @@ impl Cover {
         }
     }
 
+    /// Drops tiles.
+    pub(super) fn retain(&mut self, keep: impl Fn(KeyTile<'_>) -> bool) {
+        let pieces = &self.pieces;
+        self.tiles.retain(|(range, fully)| keep(KeyTile { pieces: &pieces[range.clone()], fully: *fully }));
+    }
+
     /// Number of tiles.
     pub(super) fn len(&self) -> usize {
         self.tiles.len()
     }
 
-    /// Some of the tiles.
-    pub(super) fn tiles(&self, which: Range<usize>) -> impl Iterator<Item = KeyTile<'_>> {
-        self.tiles[which]
-            .iter()
-            .map(|(pieces, fully)| KeyTile { pieces: &self.pieces[pieces.clone()], fully: *fully })
+    /// One of them.
+    pub(super) fn tile(&self, n: usize) -> KeyTile<'_> {
+        let (pieces, fully) = &self.tiles[n];
+        KeyTile { pieces: &self.pieces[pieces.clone()], fully: *fully }
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = KeyTile<'_>> {
-        self.tiles(0..self.len())
+        (0..self.tiles.len()).map(|n| self.tile(n))
     }
 }
 

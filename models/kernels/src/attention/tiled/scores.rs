@@ -57,7 +57,7 @@ impl Scratch {
         }
         let sight = &call.sights[queries.tile.sequence][kv_head];
         let Self { keys, scores, .. } = self;
-        pulp::Arch::new().dispatch(
+        crate::vectorize::vectorize(
             #[inline(always)]
             || {
                 for (stacked, row) in scores.chunks_exact_mut(columns).enumerate() {
@@ -123,7 +123,7 @@ pub(super) fn reaches(call: &Call<'_>, queries: &Queries<'_>, keys: &Keys, reach
 
 /// `cap * tanh(score / cap)`
 fn softcap(cap: f32, scores: &mut [f32]) {
-    pulp::Arch::new().dispatch(
+    crate::vectorize::vectorize(
         #[inline(always)]
         || {
             for score in scores {

@@ -27,6 +27,16 @@ impl Bounds {
     pub(super) fn join(self, other: Self) -> Self {
         Self { low: self.low.min(other.low), high: self.high.max(other.high) }
     }
+
+    /// Largest distance of two of them; 0 of none.
+    pub(super) fn span(self) -> u32 {
+        self.high.saturating_sub(self.low)
+    }
+
+    /// Smallest distance of one of these and one of those.
+    pub(super) fn distance(self, other: Self) -> u32 {
+        self.low.saturating_sub(other.high).max(other.low.saturating_sub(self.high))
+    }
 }
 
 /// How much of a tile of keys a tile of queries sees.

@@ -1,50 +1,131 @@
 //! Softmax over tiles of keys: a running maximum, a running sum, and the values weighed so far.
 
 use super::cover::{Cover, KeyTile};
+use super::fade::Fade;
 use super::keys::Keys;
 use super::queries::Queries;
 use super::scores::Scratch;
 use super::{Call, QueryTile};
-use crate::attention::KvView;
 use crate::attention::product::{self, Rows};
 use crate::exp::exp_nonpositive;
 use rayon::prelude::*;
+use std::cell::RefCell;
 
-/// A sequence of fewer tiles of queries, over all heads, than this splits its keys as well.
-const FEW_JOBS: usize = 64;
+/// A sequence of fewer jobs, over all heads, splits its keys as well.
+const FEW_JOBS: usize = 24;
 /// Tiles of keys in a part of a split, at least.
 const PART: usize = 16;
 /// Parts of a split, at most.
 const PARTS: usize = 64;
 
-/// Attention of one tile of queries in one key/value head: `out` `[group, rows, value_dim]`, `lse` `[group, rows]`.
-pub(super) fn attend(call: &Call<'_>, tile: &QueryTile, kv_head: usize) -> (Vec<f32>, Vec<f32>) {
-    let queries = Queries::new(call, tile, kv_head);
-    let kv = call.sequences[tile.sequence].kv;
-    let cover = call.sights[tile.sequence][kv_head].cover(tile.rows.clone());
-    let part = part_size(call, tile, &cover);
-    let over = |scratch: &mut Scratch, start: usize| {
-        let mut state = Running::new(queries.count, call.value_dim);
-        for keys in cover.tiles(start..cover.len().min(start + part)) {
-            state.visit(call, &queries, kv, keys, scratch);
+/// Attention of some rows in one key/value head: `out` `[group, rows, value_dim]`, `lse` `[group, rows]`.
+pub(super) fn attend(
+    call: &Call<'_>,
+    job: &QueryTile,
+    kv_head: usize,
+    fade: Option<&Fade>,
+) -> (Vec<f32>, Vec<f32>) {
+    let strips: Vec<Strip<'_>> = call
+        .tiles(job.sequence, job.rows.clone())
+        .iter()
+        .map(|tile| Strip::new(call, tile, kv_head, fade))
+        .collect();
+    let visits = visits(&strips);
+    let part = part_size(call, job, visits.len());
+    let over = |visits: &[Visit]| over(call, &strips, kv_head, visits);
+    let mut parts =
+        if part >= visits.len() { vec![over(&visits)] } else { visits.par_chunks(part).map(over).collect() };
+    let first = parts.remove(0);
+    let states =
+        parts.into_iter().fold(first, |a, b| a.into_iter().zip(b).map(|(a, b)| a.merged(b)).collect());
+    gather(call, job, &strips, states)
+}
+
+/// One tile of queries and the keys that it sees.
+struct Strip<'a> {
+    queries: Queries<'a>,
+    cover: Cover,
+}
+
+impl<'a> Strip<'a> {
+    fn new(call: &Call<'a>, tile: &QueryTile, kv_head: usize, fade: Option<&Fade>) -> Self {
+        let mut cover = call.sights[tile.sequence][kv_head].cover(tile.rows.clone());
+        if let Some(fade) = fade {
+            let faded = fade.of(call, tile, kv_head);
+            cover.retain(|keys| faded.matters(keys));
         }
-        state
-    };
-    if part >= cover.len() {
-        return over(&mut Scratch::default(), 0).finish();
+        Self { queries: Queries::new(call, tile, kv_head), cover }
     }
-    let starts: Vec<usize> = (0..cover.len()).step_by(part).collect();
-    let parts: Vec<Running> = starts.into_par_iter().map_init(Scratch::default, over).collect();
-    let mut parts = parts.into_iter();
-    let first = parts.next().expect("a part");
-    parts.fold(first, Running::merged).finish()
+}
+
+/// A tile of keys: the strips that see it, and as which of their tiles.
+type Visit = Vec<(usize, usize)>;
+
+/// The tiles of keys that some strip sees, in the order of their slots.
+fn visits(strips: &[Strip<'_>]) -> Vec<Visit> {
+    let mut all: Vec<_> = strips
+        .iter()
+        .enumerate()
+        .flat_map(|(strip, s)| s.cover.all().enumerate().map(move |(n, keys)| (keys.pieces, strip, n)))
+        .collect();
+    all.sort_by_key(|&(pieces, strip, _)| (pieces[0].start, strip));
+    all.chunk_by(|a, b| a.0 == b.0)
+        .map(|same| same.iter().map(|&(_, strip, n)| (strip, n)).collect())
+        .collect()
 }
 
 /// Tiles of keys that one job visits. It follows from the sequence alone, so that the order of sums does too.
-fn part_size(call: &Call<'_>, tile: &QueryTile, cover: &Cover) -> usize {
-    let rows = call.sequences[tile.sequence].rows.len();
-    let jobs = (rows * call.group).div_ceil(super::QUERY_TILE) * call.kv_heads;
-    if jobs >= FEW_JOBS { cover.len().max(1) } else { cover.len().div_ceil(PARTS).max(PART) }
+fn part_size(call: &Call<'_>, job: &QueryTile, visits: usize) -> usize {
+    let rows = call.sequences[job.sequence].rows.len();
+    let jobs = (rows * call.group).div_ceil(super::QUERY_ROWS) * call.kv_heads;
+    if jobs >= FEW_JOBS { visits.max(1) } else { visits.div_ceil(PARTS).max(PART) }
+}
+
+/// What some tiles of keys add up to for every strip.
+fn over(call: &Call<'_>, strips: &[Strip<'_>], kv_head: usize, visits: &[Visit]) -> Vec<Running> {
+    thread_local!(static SCRATCH: RefCell<Scratch> = RefCell::default());
+    let mut scratch = SCRATCH.take();
+    let mut states: Vec<Running> =
+        strips.iter().map(|s| Running::new(s.queries.count, call.value_dim)).collect();
+    for visit in visits {
+        let mut loaded = false;
+        for &(strip, n) in visit {
+            let Strip { queries, cover } = &strips[strip];
+            let tile = cover.tile(n);
+            if !loaded {
+                let kv = call.sequences[queries.tile.sequence].kv;
+                scratch.keys.load(call, kv, kv_head, tile.pieces);
+                scratch.keys.pack(call);
+                scratch.keys.load_values(kv, kv_head, tile.pieces);
+                loaded = true;
+            }
+            states[strip].visit(call, queries, tile, &mut scratch);
+        }
+    }
+    SCRATCH.set(scratch);
+    states
+}
+
+/// Results of all strips of a job, `[group, rows, value_dim]` and `[group, rows]`.
+fn gather(
+    call: &Call<'_>,
+    job: &QueryTile,
+    strips: &[Strip<'_>],
+    states: Vec<Running>,
+) -> (Vec<f32>, Vec<f32>) {
+    let (rows, dim) = (job.rows.len(), call.value_dim);
+    let mut out = vec![0.0; call.group * rows * dim];
+    let mut lse = vec![0.0; call.group * rows];
+    for (Strip { queries, .. }, state) in strips.iter().zip(states) {
+        let (strip_out, strip_lse) = state.finish();
+        let count = queries.tile.rows.len();
+        for g in 0..call.group {
+            let at = g * rows + queries.tile.rows.start - job.rows.start;
+            out[at * dim..][..count * dim].copy_from_slice(&strip_out[g * count * dim..][..count * dim]);
+            lse[at..][..count].copy_from_slice(&strip_lse[g * count..][..count]);
+        }
+    }
+    (out, lse)
 }
 
 /// The state of the online softmax for each stacked query.
@@ -61,23 +142,21 @@ impl Running {
         Self { dim, out: vec![0.0; rows * dim], max: vec![f32::NEG_INFINITY; rows], sum: vec![0.0; rows] }
     }
 
-    fn visit(
-        &mut self,
-        call: &Call<'_>,
-        queries: &Queries<'_>,
-        kv: &dyn KvView,
-        tile: KeyTile<'_>,
-        scratch: &mut Scratch,
-    ) {
-        scratch.score(call, queries, kv, tile, None);
-        scratch.keys.load_values(kv, queries.first_head / call.group, tile.pieces);
+    /// Adds a tile of keys that was loaded.
+    fn visit(&mut self, call: &Call<'_>, queries: &Queries<'_>, tile: KeyTile<'_>, scratch: &mut Scratch) {
+        scratch.score_loaded(call, queries, tile, None);
         let Scratch { keys: Keys { count, values, .. }, scores, .. } = scratch;
-        for (i, row) in scores.chunks_exact_mut(*count).enumerate() {
-            let out = &mut self.out[i * self.dim..][..self.dim];
-            online(row, out, &mut self.max[i], &mut self.sum[i]);
-        }
-        let weights = Rows::packed(scores, queries.count, *count);
-        product::add(&mut self.out, weights, Rows::packed(values, *count, self.dim));
+        let (count, dim) = (*count, self.dim);
+        crate::vectorize::vectorize(
+            #[inline(always)]
+            || {
+                for (i, row) in scores.chunks_exact_mut(count).enumerate() {
+                    online(row, &mut self.out[i * dim..][..dim], &mut self.max[i], &mut self.sum[i]);
+                }
+            },
+        );
+        let weights = Rows::packed(scores, queries.count, count);
+        product::add(&mut self.out, weights, Rows::packed(values, count, dim));
     }
 
     /// Both, over disjoint keys.
@@ -110,27 +189,23 @@ impl Running {
 }
 
 /// Replaces a row of scores by `exp(score - running maximum)` and rescales what was summed so far.
+#[inline(always)]
 fn online(row: &mut [f32], out: &mut [f32], max: &mut f32, sum: &mut f32) {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let new = lanes(row, f32::NEG_INFINITY, f32::max).max(*max);
-            if new == f32::NEG_INFINITY {
-                // Nothing visible so far: exp(-inf - -inf) would be NaN.
-                row.fill(0.0);
-                return;
-            }
-            for score in row.iter_mut() {
-                *score = exp_nonpositive(*score - new);
-            }
-            let correction = exp_nonpositive(*max - new);
-            *sum = sum.mul_add(correction, lanes(row, 0.0, |a, b| a + b));
-            for value in out {
-                *value *= correction;
-            }
-            *max = new;
-        },
-    );
+    let new = lanes(row, f32::NEG_INFINITY, f32::max).max(*max);
+    if new == f32::NEG_INFINITY {
+        // Nothing visible so far: exp(-inf - -inf) would be NaN.
+        row.fill(0.0);
+        return;
+    }
+    for score in row.iter_mut() {
+        *score = exp_nonpositive(*score - new);
+    }
+    *sum = lanes(row, 0.0, |a, b| a + b) + *sum * exp_nonpositive(*max - new);
+    if new > *max {
+        let correction = exp_nonpositive(*max - new);
+        out.iter_mut().for_each(|value| *value *= correction);
+    }
+    *max = new;
 }
 
 /// Folds a row in 16 independent lanes: an order the vector units can follow and that never changes.

@@ -142,7 +142,7 @@ fn divided(mut out: Vec<f32>, sums: Vec<f32>, lse: impl Fn(usize, f32) -> f32) -
 }
 
 fn total(row: &[f32]) -> f32 {
-    pulp::Arch::new().dispatch(
+    crate::vectorize::vectorize(
         #[inline(always)]
         || lanes(row, 0.0, |a, b| a + b),
     )
@@ -155,7 +155,7 @@ fn raise(p: f32, row: &mut [f32]) {
         row.iter_mut().for_each(|x| *x = x.powf(p));
         return;
     }
-    pulp::Arch::new().dispatch(
+    crate::vectorize::vectorize(
         #[inline(always)]
         || {
             for x in row {
@@ -175,7 +175,7 @@ fn raise(p: f32, row: &mut [f32]) {
 
 /// `ln(1 + e^x)`; 0 at minus infinity.
 fn softplus(scores: &mut [f32]) {
-    pulp::Arch::new().dispatch(
+    crate::vectorize::vectorize(
         #[inline(always)]
         || {
             for score in scores {
