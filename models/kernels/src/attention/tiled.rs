@@ -6,6 +6,7 @@ mod collect;
 mod cover;
 mod keys;
 mod queries;
+mod rows;
 mod scores;
 mod sight;
 mod softmax;

@@ -47,15 +47,7 @@ impl<'a> Bias<'a> {
     pub(super) fn add(&self, head: usize, query: u32, keys: &[u32], scores: &mut [f32]) {
         match self {
             Self::None => {}
-            Self::Alibi { slopes, cap } => pulp::Arch::new().dispatch(
-                #[inline(always)]
-                || {
-                    for (score, &key) in scores.iter_mut().zip(keys) {
-                        // Distances below 2^24 are exact in f32.
-                        *score -= slopes[head] * query.abs_diff(key).min(*cap) as f32;
-                    }
-                },
-            ),
+            Self::Alibi { slopes, cap } => alibi(slopes[head], *cap, query, keys, scores),
             Self::T5(lookup) => {
                 let values = &lookup.values[head * lookup.bucket.len()..][..lookup.bucket.len()];
                 for (score, &key) in scores.iter_mut().zip(keys) {
@@ -78,4 +70,17 @@ impl<'a> Bias<'a> {
             }
         }
     }
+}
+
+fn alibi(slope: f32, cap: u32, query: u32, keys: &[u32], scores: &mut [f32]) {
+    let scores = scores.iter_mut().zip(keys);
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (score, &key) in scores {
+                // Distances below 2^24 are exact in f32.
+                *score -= slope * query.abs_diff(key).min(cap) as f32;
+            }
+        },
+    );
 }

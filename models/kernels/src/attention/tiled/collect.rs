@@ -117,10 +117,11 @@ impl Call<'_> {
 /// `sum over rows of exp(score - lse)`, by column.
 fn column_sums(scores: &[f32], lse: &[f32], columns: usize) -> Vec<f32> {
     let mut sums = vec![0.0; columns];
+    let rows = scores.chunks_exact(columns).zip(lse);
     pulp::Arch::new().dispatch(
         #[inline(always)]
         || {
-            for (row, &lse) in scores.chunks_exact(columns).zip(lse) {
+            for (row, &lse) in rows {
                 // A row that saw nothing has no weights.
                 let lse = if lse == f32::NEG_INFINITY { f32::INFINITY } else { lse };
                 for (sum, score) in sums.iter_mut().zip(row) {

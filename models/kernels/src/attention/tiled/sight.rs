@@ -71,7 +71,6 @@ impl Test {
     }
 
     /// Sets the scores of the keys that fail to minus infinity.
-    #[inline(always)]
     fn hide(self, query: u32, keys: &[u32], scores: &mut [f32]) {
         let (low, high, sink) = match self {
             Self::Near { left, right, sink } => {
@@ -79,10 +78,16 @@ impl Test {
             }
             Self::Same => (query, query, 0),
         };
-        for (score, &key) in scores.iter_mut().zip(keys) {
-            let seen = ((low <= key) & (key <= high)) | (key < sink);
-            *score = if seen { *score } else { f32::NEG_INFINITY };
-        }
+        let scores = scores.iter_mut().zip(keys);
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (score, &key) in scores {
+                    let seen = (low..=high).contains(&key) || key < sink;
+                    *score = if seen { *score } else { f32::NEG_INFINITY };
+                }
+            },
+        );
     }
 }
 
@@ -161,7 +166,7 @@ impl<'a> Sight<'a> {
             for tile in block * BLOCK..tiles.min((block + 1) * BLOCK) {
                 let seen = self.seen(queries, |rule| rule.tiles[tile]);
                 let start = tile * KEY_TILE;
-                cover.push([start..self.slots.min(start + KEY_TILE)], seen);
+                cover.push(std::iter::once(start..self.slots.min(start + KEY_TILE)), seen);
             }
         }
     }
@@ -207,19 +212,14 @@ impl<'a> Sight<'a> {
 
     /// Sets the scores of the slots that a row does not see to minus infinity, one score a slot of `pieces`.
     pub(super) fn hide(&self, row: usize, pieces: &[Range<usize>], scores: &mut [f32]) {
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for rule in &self.rules {
-                    let mut rest = &mut scores[..];
-                    for piece in pieces {
-                        let (these, others) = rest.split_at_mut(piece.len());
-                        rule.test.hide(rule.queries[row], &rule.keys[piece.clone()], these);
-                        rest = others;
-                    }
-                }
-            },
-        );
+        for rule in &self.rules {
+            let mut rest = &mut scores[..];
+            for piece in pieces {
+                let (these, others) = rest.split_at_mut(piece.len());
+                rule.test.hide(rule.queries[row], &rule.keys[piece.clone()], these);
+                rest = others;
+            }
+        }
     }
 
     /// How many slots of a tile a row sees.

@@ -1,11 +1,11 @@
 //! Softmax over tiles of keys: a running maximum, a running sum, and the values weighed so far.
 
 use super::cover::{Cover, KeyTile};
-use super::keys::Keys;
+use super::keys::Loaded;
 use super::queries::Queries;
+use super::rows::{self, lanes};
 use super::scores::Scratch;
 use super::{Call, QueryTile};
-use crate::attention::KvView;
 use crate::attention::product::{self, Rows};
 use crate::exp::exp_nonpositive;
 use rayon::prelude::*;
@@ -20,24 +20,19 @@ const PARTS: usize = 64;
 /// Attention of one tile of queries in one key/value head: `out` `[group, rows, value_dim]`, `lse` `[group, rows]`.
 pub(super) fn attend(call: &Call<'_>, tile: &QueryTile, kv_head: usize) -> (Vec<f32>, Vec<f32>) {
     let queries = Queries::new(call, tile, kv_head);
-    let kv = call.sequences[tile.sequence].kv;
     let cover = call.sights[tile.sequence][kv_head].cover(tile.rows.clone());
     let part = part_size(call, tile, &cover);
-    let over = |scratch: &mut Scratch, start: usize| {
-        let mut state = Running::new(queries.count, call.value_dim);
-        for keys in cover.tiles(start..cover.len().min(start + part)) {
-            state.visit(call, &queries, kv, keys, scratch);
-        }
-        state
-    };
     if part >= cover.len() {
-        return over(&mut Scratch::default(), 0).finish();
+        return Running::over(call, &queries, cover.all(), &mut Scratch::default()).finish();
     }
     let starts: Vec<usize> = (0..cover.len()).step_by(part).collect();
-    let parts: Vec<Running> = starts.into_par_iter().map_init(Scratch::default, over).collect();
-    let mut parts = parts.into_iter();
-    let first = parts.next().expect("a part");
-    parts.fold(first, Running::merged).finish()
+    let parts = starts.into_par_iter().map_init(Scratch::default, |scratch, start| {
+        let tiles = cover.tiles(start..cover.len().min(start + part));
+        Running::over(call, &queries, tiles, scratch)
+    });
+    let parts: Vec<Running> = parts.collect();
+    let empty = Running::new(queries.count, call.value_dim);
+    parts.iter().fold(empty, Running::merged).finish()
 }
 
 /// Tiles of keys that one job visits. It follows from the sequence alone, so that the order of sums does too.
@@ -61,27 +56,33 @@ impl Running {
         Self { dim, out: vec![0.0; rows * dim], max: vec![f32::NEG_INFINITY; rows], sum: vec![0.0; rows] }
     }
 
-    fn visit(
-        &mut self,
-        call: &Call<'_>,
+    /// Visits some tiles of keys.
+    fn over<'a, 't>(
+        call: &Call<'a>,
         queries: &Queries<'_>,
-        kv: &dyn KvView,
-        tile: KeyTile<'_>,
-        scratch: &mut Scratch,
-    ) {
-        scratch.score(call, queries, kv, tile, None);
-        scratch.keys.load_values(kv, queries.first_head / call.group, tile.pieces);
-        let Scratch { keys: Keys { count, values, .. }, scores, .. } = scratch;
-        for (i, row) in scores.chunks_exact_mut(*count).enumerate() {
+        tiles: impl Iterator<Item = KeyTile<'t>>,
+        scratch: &mut Scratch<'a>,
+    ) -> Self {
+        let kv = call.sequences[queries.tile.sequence].kv;
+        let mut state = Self::new(queries.count, call.value_dim);
+        for tile in tiles {
+            scratch.score(call, queries, kv, tile, None);
+            scratch.keys.load_values(kv, queries.first_head / call.group, tile.pieces);
+            state.add(&mut scratch.scores, &scratch.keys);
+        }
+        state
+    }
+
+    fn add(&mut self, scores: &mut [f32], keys: &Loaded<'_>) {
+        for (i, row) in scores.chunks_exact_mut(keys.count).enumerate() {
             let out = &mut self.out[i * self.dim..][..self.dim];
             online(row, out, &mut self.max[i], &mut self.sum[i]);
         }
-        let weights = Rows::packed(scores, queries.count, *count);
-        product::add(&mut self.out, weights, Rows::packed(values, *count, self.dim));
+        product::add(&mut self.out, Rows::packed(scores, self.max.len(), keys.count), keys.values());
     }
 
     /// Both, over disjoint keys.
-    fn merged(mut self, other: Self) -> Self {
+    fn merged(mut self, other: &Self) -> Self {
         for i in 0..self.max.len() {
             let max = self.max[i].max(other.max[i]);
             if max == f32::NEG_INFINITY {
@@ -100,10 +101,7 @@ impl Running {
 
     /// `out` and `lse`.
     fn finish(mut self) -> (Vec<f32>, Vec<f32>) {
-        for (out, &sum) in self.out.chunks_exact_mut(self.dim.max(1)).zip(&self.sum) {
-            let inverse = if sum > 0.0 { sum.recip() } else { 0.0 };
-            out.iter_mut().for_each(|x| *x *= inverse);
-        }
+        rows::divide(&mut self.out, &self.sum, self.dim);
         let lse = self.max.iter().zip(&self.sum).map(|(max, sum)| max + sum.ln()).collect();
         (self.out, lse)
     }
@@ -131,19 +129,4 @@ fn online(row: &mut [f32], out: &mut [f32], max: &mut f32, sum: &mut f32) {
             *max = new;
         },
     );
-}
-
-/// Folds a row in 16 independent lanes: an order the vector units can follow and that never changes.
-#[inline(always)]
-pub(super) fn lanes(row: &[f32], start: f32, f: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [start; 16];
-    let chunks = row.chunks_exact(16);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane = f(*lane, x);
-        }
-    }
-    let total = lanes.into_iter().fold(start, &f);
-    rest.iter().copied().fold(total, f)
 }
