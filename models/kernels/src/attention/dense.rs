@@ -8,7 +8,7 @@ pub use backward::{Gradients, backward};
 
 use super::{AttnSpec, Heads, Selection, Sequence, check};
 use normalise::normalise;
-use scores::Head;
+use scores::Scorer;
 
 /// Attention by its definition. Returns `out` `[q.rows, q.heads, value_dim]` and `lse` `[q.rows, q.heads]`, the
 /// natural logarithm of the normaliser's denominator. A row that sees no key gives 0 and minus infinity.
@@ -28,10 +28,10 @@ pub fn forward(
     let mut lse = vec![f64::NEG_INFINITY; q.rows * q.heads];
     for sequence in sequences {
         for head in 0..q.heads {
-            let head = Head::new(q, positions, sequence, spec, selection, head);
+            let head = Scorer::new(q, positions, sequence, spec, selection, head);
             for row in 0..sequence.rows.len() {
                 let (weights, denominator) = head.weights(row);
-                let at = (sequence.rows.start + row) * q.heads + head.head;
+                let at = (sequence.rows.start + row) * q.heads + head.query_head;
                 lse[at] = denominator;
                 for (slot, weight) in weights.iter().enumerate() {
                     for (x, value) in out[at * dim..][..dim].iter_mut().zip(head.value(slot)) {
@@ -57,13 +57,13 @@ pub fn weights(
 ) -> Vec<Vec<Vec<f64>>> {
     check(q, positions, sequences, spec, selection);
     let of = |sequence: &Sequence<'_>, head| {
-        let head = Head::new(q, positions, sequence, spec, selection, head);
+        let head = Scorer::new(q, positions, sequence, spec, selection, head);
         (0..sequence.rows.len()).flat_map(|row| head.weights(row).0).collect()
     };
     sequences.iter().map(|sequence| (0..q.heads).map(|head| of(sequence, head)).collect()).collect()
 }
 
-impl Head<'_> {
+impl Scorer<'_> {
     /// Weights of one query row over all slots, and the logarithm of their denominator.
     fn weights(&self, row: usize) -> (Vec<f64>, f64) {
         let seen: Vec<usize> = (0..self.slots()).filter(|&slot| self.visible(row, slot)).collect();

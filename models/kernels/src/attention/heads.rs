@@ -42,6 +42,17 @@ impl<'a> Heads<'a> {
         Self { data: &self.data[start..], rows: rows.len(), ..self }
     }
 
+    /// One of the heads.
+    ///
+    /// # Panics
+    /// If there is no such head.
+    #[must_use]
+    pub fn head(self, head: usize) -> Self {
+        assert!(head < self.heads, "head {head} of {}", self.heads);
+        let start = (head * self.head_stride).min(self.data.len());
+        Self { data: &self.data[start..], heads: 1, ..self }
+    }
+
     /// One row of one head.
     pub fn row(&self, row: usize, head: usize) -> &'a [f32] {
         &self.tail(row, head)[..self.dim]

@@ -35,7 +35,7 @@ mod tests {
         let none = f32::NEG_INFINITY;
         let (mut out, mut lse) = ([1.0, 2.0, 0.0, 0.0, 0.0, 0.0], [0.5, none, none]);
         merge(&mut out, &mut lse, &[0.0, 0.0, 3.0, 4.0, 0.0, 0.0], &[none, -7.0, none], 2);
-        assert!(out == [1.0, 2.0, 3.0, 4.0, 0.0, 0.0] && lse == [0.5, -7.0, none]);
+        assert_eq!((out.to_vec(), lse.to_vec()), (vec![1.0, 2.0, 3.0, 4.0, 0.0, 0.0], vec![0.5, -7.0, none]));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The three matrix products of attention, on row-major slices, by the micro-kernel.
 
+use super::Heads;
 use crate::micro::{Left, multiply_add};
 use pulp::{Arch, Simd, WithSimd};
 use std::cell::RefCell;
@@ -9,20 +10,25 @@ use std::ops::Range;
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
     pub(super) data: &'a [f32],
-    pub(super) rows: usize,
-    pub(super) columns: usize,
+    pub(super) count: usize,
+    pub(super) dim: usize,
     pub(super) stride: usize,
 }
 
 impl<'a> Rows<'a> {
     /// Rows without gaps.
-    pub(super) fn packed(data: &'a [f32], rows: usize, columns: usize) -> Self {
-        Self { data, rows, columns, stride: columns }
+    pub(super) fn packed(data: &'a [f32], count: usize, dim: usize) -> Self {
+        Self { data, count, dim, stride: dim }
+    }
+
+    /// The rows of the first head.
+    pub(super) fn of(heads: Heads<'a>) -> Self {
+        Self { data: heads.data, count: heads.rows, dim: heads.dim, stride: heads.row_stride }
     }
 
     fn check(&self) {
-        if self.rows > 0 && self.columns > 0 {
-            let last = (self.rows - 1) * self.stride + self.columns;
+        if self.count > 0 && self.dim > 0 {
+            let last = (self.count - 1) * self.stride + self.dim;
             assert!(last <= self.data.len(), "strides reach element {last} of {}", self.data.len());
         }
     }
@@ -42,15 +48,15 @@ impl Panels {
     pub(super) fn load(&mut self, b: Rows<'_>) {
         b.check();
         let width = crate::micro::columns(Arch::new());
-        (self.rows, self.depth) = (b.rows, b.columns);
-        self.data.resize(b.rows.div_ceil(width) * width * b.columns, 0.0);
-        for (n, panel) in self.data.chunks_exact_mut((width * b.columns).max(1)).enumerate() {
-            let rows = n * width..b.rows.min((n + 1) * width);
+        (self.rows, self.depth) = (b.count, b.dim);
+        self.data.resize(b.count.div_ceil(width) * width * b.dim, 0.0);
+        for (n, panel) in self.data.chunks_exact_mut((width * b.dim).max(1)).enumerate() {
+            let rows = n * width..b.count.min((n + 1) * width);
             if rows.len() < width {
                 panel.fill(0.0);
             }
             for (j, row) in rows.enumerate() {
-                let row = &b.data[row * b.stride..][..b.columns];
+                let row = &b.data[row * b.stride..][..b.dim];
                 for (target, &value) in panel[j..].iter_mut().step_by(width).zip(row) {
                     *target = value;
                 }
@@ -59,7 +65,7 @@ impl Panels {
     }
 }
 
-/// `out = a b^T`, packed `[a.rows, b.rows]`.
+/// `out = a b^T`, packed `[a.count, b.count]`.
 pub(super) fn scores(out: &mut [f32], a: Rows<'_>, b: Rows<'_>) {
     thread_local!(static PANELS: RefCell<Panels> = RefCell::default());
     let mut panels = PANELS.take();
@@ -68,28 +74,28 @@ pub(super) fn scores(out: &mut [f32], a: Rows<'_>, b: Rows<'_>) {
     PANELS.set(panels);
 }
 
-/// `out = a b^T`, packed `[a.rows, b.rows]`.
+/// `out = a b^T`, packed `[a.count, b.count]`.
 pub(super) fn scores_of(out: &mut [f32], a: Rows<'_>, b: &Panels) {
-    assert_eq!(a.columns, b.depth, "rows of one size");
-    assert_eq!(out.len(), a.rows * b.rows, "out has another shape");
+    assert_eq!(a.dim, b.depth, "rows of one size");
+    assert_eq!(out.len(), a.count * b.rows, "out has another shape");
     let left = Strided { matrix: a, transposed: false };
     run(Product { out, n: b.rows, depth: b.depth, left, right: Right::Panels(b), accumulate: false });
 }
 
-/// `out += a b`, packed `[a.rows, b.columns]`.
+/// `out += a b`, packed `[a.count, b.dim]`.
 pub(super) fn add(out: &mut [f32], a: Rows<'_>, b: Rows<'_>) {
-    assert_eq!(a.columns, b.rows, "as many columns as rows");
-    assert_eq!(out.len(), a.rows * b.columns, "out has another shape");
+    assert_eq!(a.dim, b.count, "as many columns as rows");
+    assert_eq!(out.len(), a.count * b.dim, "out has another shape");
     let left = Strided { matrix: a, transposed: false };
-    run(Product { out, n: b.columns, depth: b.rows, left, right: Right::Columns(b), accumulate: true });
+    run(Product { out, n: b.dim, depth: b.count, left, right: Right::Columns(b), accumulate: true });
 }
 
-/// `out += a^T b`, packed `[a.columns, b.columns]`.
+/// `out += a^T b`, packed `[a.dim, b.dim]`.
 pub(super) fn add_transposed(out: &mut [f32], a: Rows<'_>, b: Rows<'_>) {
-    assert_eq!(a.rows, b.rows, "as many rows");
-    assert_eq!(out.len(), a.columns * b.columns, "out has another shape");
+    assert_eq!(a.count, b.count, "as many rows");
+    assert_eq!(out.len(), a.dim * b.dim, "out has another shape");
     let left = Strided { matrix: a, transposed: true };
-    run(Product { out, n: b.columns, depth: b.rows, left, right: Right::Columns(b), accumulate: true });
+    run(Product { out, n: b.dim, depth: b.count, left, right: Right::Columns(b), accumulate: true });
 }
 
 fn run(product: Product<'_>) {
@@ -115,7 +121,7 @@ struct Strided<'a> {
 
 impl Strided<'_> {
     fn rows(self) -> usize {
-        if self.transposed { self.matrix.columns } else { self.matrix.rows }
+        if self.transposed { self.matrix.dim } else { self.matrix.count }
     }
 
     /// From a row on. The pointer may be read for the rows that are there.
@@ -275,7 +281,7 @@ fn pack_rows(left: Strided<'_>, rows: Range<usize>, height: usize, depth: usize,
 #[inline(always)]
 fn pack_columns(right: Rows<'_>, columns: Range<usize>, width: usize, out: &mut Vec<f32>) {
     out.clear();
-    out.resize(right.rows * width, 0.0);
+    out.resize(right.count * width, 0.0);
     for (k, out) in out.chunks_exact_mut(width).enumerate() {
         out[..columns.len()].copy_from_slice(&right.data[k * right.stride..][columns.clone()]);
     }
@@ -301,7 +307,7 @@ mod tests {
             let noise = |count: usize, seed: f32| -> Vec<f32> {
                 (0..count).map(|i| (i as f32 * 0.7 + seed).sin()).collect()
             };
-            let matrix = |data, rows, columns| Rows { data, rows, columns, stride: columns + gap };
+            let matrix = |data, count, dim| Rows { data, count, dim, stride: dim + gap };
             let (a, b) = (noise(50 * 50, 0.0), noise(50 * 50, 1.0));
             let start = noise(m * n, 2.0);
             let check = |ours: &[f32], a: &dyn Fn(usize, usize) -> f32, b: &dyn Fn(usize, usize) -> f32, plus: f32| {

@@ -7,6 +7,7 @@ mod cover;
 mod fade;
 mod keys;
 mod queries;
+mod rows;
 mod scores;
 mod sight;
 mod softmax;

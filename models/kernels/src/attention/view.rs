@@ -32,6 +32,16 @@ pub trait KvView: Sync {
     fn keys(&self, head: usize, slots: Range<usize>, out: &mut [f32]);
     /// Writes the values of some slots, `[slots, value_dim]`.
     fn values(&self, head: usize, slots: Range<usize>, out: &mut [f32]);
+
+    /// The keys of some slots where they lie, `[slots, 1, key_dim]`, if a stride can tell: saves the copy.
+    fn lend_keys(&self, _head: usize, _slots: Range<usize>) -> Option<Heads<'_>> {
+        None
+    }
+
+    /// The same for values, `[slots, 1, value_dim]`.
+    fn lend_values(&self, _head: usize, _slots: Range<usize>) -> Option<Heads<'_>> {
+        None
+    }
 }
 
 /// Keys and values in two strided arrays, the same slots for every head.
@@ -74,5 +84,13 @@ impl KvView for Strided<'_> {
 
     fn values(&self, head: usize, slots: Range<usize>, out: &mut [f32]) {
         self.v.copy(head, slots, out);
+    }
+
+    fn lend_keys(&self, head: usize, slots: Range<usize>) -> Option<Heads<'_>> {
+        Some(self.k.head(head).slice(slots))
+    }
+
+    fn lend_values(&self, head: usize, slots: Range<usize>) -> Option<Heads<'_>> {
+        Some(self.v.head(head).slice(slots))
     }
 }

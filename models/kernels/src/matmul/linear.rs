@@ -4,6 +4,7 @@ use super::dispatch::multiply;
 use super::norm::LayerNorm;
 use super::packed::PackedMatrix;
 use super::rows::{Rows, Target};
+use crate::vectorize::vectorize;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -95,10 +96,10 @@ fn add(target: &mut [f32], values: &[f32]) {
 }
 
 pub(super) fn normalise(norm: &LayerNorm, rows: Range<usize>, out: Target<'_>) {
-    crate::vectorize::vectorize(
+    vectorize(
         #[inline(always)]
         || {
-            for row in rows {
+            for row in rows.clone() {
                 // SAFETY: the job that normalises a row is alone with it.
                 norm.apply(unsafe { out.part(row, 0..out.columns()) });
             }

@@ -1,6 +1,7 @@
 //! Cosines and sines of `position * frequency`, without a call to either for each position.
 
 use super::RopeStyle;
+use crate::vectorize::vectorize;
 
 /// Digits of a position in base 1024: three cover a billion positions.
 const BITS: u32 = 10;
@@ -48,18 +49,22 @@ impl Tables {
             }
             return;
         }
-        let (low, middle, high) =
-            (self.digit(0, magnitude), self.digit(1, magnitude), self.digit(2, magnitude));
-        let short = magnitude >> (2 * BITS) == 0;
-        crate::vectorize::vectorize(
+        let (low, mut middle) = (self.digit(0, magnitude), self.digit(1, magnitude));
+        let upper: (Vec<f64>, Vec<f64>);
+        if magnitude >> (2 * BITS) != 0 {
+            let high = self.digit(2, magnitude);
+            let pairs = middle.0.iter().zip(middle.1).zip(high.0.iter().zip(high.1));
+            upper = pairs.map(|((a, b), (c, d))| product((*a, *b), (*c, *d))).unzip();
+            middle = (&upper.0, &upper.1);
+        }
+        let digits = low.0.iter().zip(low.1).zip(middle.0.iter().zip(middle.1));
+        let mut row = cos.iter_mut().zip(sin).zip(digits);
+        vectorize(
             #[inline(always)]
             || {
-                for c in 0..cos.len() {
-                    let mut z = product((low.0[c], low.1[c]), (middle.0[c], middle.1[c]));
-                    if !short {
-                        z = product(z, (high.0[c], high.1[c]));
-                    }
-                    (cos[c], sin[c]) = ((z.0 * factor) as f32, (z.1 * sign) as f32);
+                for ((cos, sin), ((a, b), (c, d))) in row.by_ref() {
+                    let z = product((*a, *b), (*c, *d));
+                    (*cos, *sin) = ((z.0 * factor) as f32, (z.1 * sign) as f32);
                 }
             },
         );
@@ -99,10 +104,11 @@ impl Angles {
             return;
         }
         let angles = self.cos.chunks_exact(self.half).zip(self.sin.chunks_exact(self.half));
-        crate::vectorize::vectorize(
+        let mut rows = vectors.chunks_exact_mut(2 * self.half).zip(angles);
+        vectorize(
             #[inline(always)]
             || {
-                for (vector, (cos, sin)) in vectors.chunks_exact_mut(2 * self.half).zip(angles) {
+                for (vector, (cos, sin)) in rows.by_ref() {
                     match style {
                         RopeStyle::Half => turn_halves(vector, cos, sin, sign),
                         RopeStyle::Interleaved => turn_pairs(vector, cos, sin, sign),

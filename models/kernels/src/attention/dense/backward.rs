@@ -1,6 +1,6 @@
 //! Gradients by the chain rule, one score at a time.
 
-use super::scores::{Head, dot};
+use super::scores::{Scorer, dot};
 use crate::attention::{AttnSpec, Heads, Normalizer, PosRule, Sequence, check};
 
 /// Gradients in f64, laid out as [`attention::Gradients`](crate::attention::Gradients).
@@ -39,9 +39,9 @@ pub fn backward(
         gradients.dk.push(vec![0.0; slots * kv.heads() * kv.key_dim()]);
         gradients.dv.push(vec![0.0; slots * kv.heads() * kv.value_dim()]);
         for head in 0..q.heads {
-            let head = Head::new(q, positions, sequence, spec, None, head);
+            let head = Scorer::new(q, positions, sequence, spec, None, head);
             for row in 0..sequence.rows.len() {
-                let at = (sequence.rows.start + row) * q.heads + head.head;
+                let at = (sequence.rows.start + row) * q.heads + head.query_head;
                 let d_out = &d_out[at * kv.value_dim()..][..kv.value_dim()];
                 let d_out: Vec<f64> = d_out.iter().map(|&x| f64::from(x)).collect();
                 let d_lse = d_lse.map_or(0.0, |d_lse| f64::from(d_lse[at]));
@@ -55,7 +55,7 @@ pub fn backward(
 impl Gradients {
     fn add_row(
         &mut self,
-        head: &Head<'_>,
+        head: &Scorer<'_>,
         row: usize,
         at: usize,
         kv_heads: usize,

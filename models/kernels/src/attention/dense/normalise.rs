@@ -42,6 +42,8 @@ fn softplus(x: f64) -> f64 {
 
 fn divided(mut weights: Vec<f64>) -> (Vec<f64>, f64) {
     let sum: f64 = weights.iter().sum();
-    weights.iter_mut().for_each(|weight| *weight /= sum);
+    for weight in &mut weights {
+        *weight /= sum;
+    }
     (weights, sum)
 }

@@ -6,9 +6,9 @@ use crate::attention::{
 use crate::rotary::{RopeStyle, Rotary};
 
 /// One query head of one sequence, and the keys and values that it reads.
-pub(super) struct Head<'a> {
+pub(super) struct Scorer<'a> {
     pub(super) spec: &'a AttnSpec,
-    pub(super) head: usize,
+    pub(super) query_head: usize,
     pub(super) kv_head: usize,
     pub(super) scale: f64,
     selection: Option<&'a Selection>,
@@ -19,7 +19,7 @@ pub(super) struct Head<'a> {
     values: Vec<Vec<f64>>,
 }
 
-impl<'a> Head<'a> {
+impl<'a> Scorer<'a> {
     pub(super) fn new(
         q: Heads<'a>,
         positions: &'a [u32],
@@ -39,7 +39,7 @@ impl<'a> Head<'a> {
         };
         Self {
             spec,
-            head,
+            query_head: head,
             kv_head,
             scale: f64::from(spec.scale),
             selection,
@@ -126,9 +126,9 @@ impl<'a> Head<'a> {
             PosRule::None | PosRule::Rope { .. } => 0.0,
             PosRule::Alibi { slopes, cap } => {
                 let distance = (i - j).abs().min(cap.map_or(i64::MAX, i64::from));
-                -f64::from(slopes[self.head]) * distance as f64
+                -f64::from(slopes[self.query_head]) * distance as f64
             }
-            PosRule::T5(bias) => f64::from(bias.table[self.head * bias.buckets + bias.bucket(j - i)]),
+            PosRule::T5(bias) => f64::from(bias.table[self.query_head * bias.buckets + bias.bucket(j - i)]),
         }
     }
 
@@ -136,7 +136,7 @@ impl<'a> Head<'a> {
     pub(super) fn bucket(&self, row: usize, slot: usize) -> Option<usize> {
         let PosRule::T5(bias) = &self.spec.pos else { return None };
         let (i, j) = self.places(row, slot);
-        Some(self.head * bias.buckets + bias.bucket(j - i))
+        Some(self.query_head * bias.buckets + bias.bucket(j - i))
     }
 }
 

@@ -4,12 +4,14 @@
 //! (Dao et al. 2022), the softcap and rotations undone on the way.
 
 use super::cover::KeyTile;
+use super::fade::Fade;
 use super::queries::{Queries, Reach};
 use super::scores::{Scratch, cap, reaches};
 use super::{Call, QueryTile, check};
 use crate::attention::product::{self, Rows};
-use crate::attention::{AttnSpec, Heads, KeyForm, KvView, Normalizer, PosRule, Sequence};
+use crate::attention::{AttnSpec, Heads, KvView, Normalizer, Sequence};
 use crate::exp::exp_nonpositive;
+use crate::vectorize::vectorize;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -40,6 +42,7 @@ pub struct Gradients {
 /// # Panics
 /// As [`forward`](super::forward); for the softplus normalisers, which have no backward pass here; and if the heads of a
 /// sequence have different numbers of slots.
+#[allow(clippy::too_many_arguments, reason = "what went in, what came out, and its gradients")]
 pub fn backward(
     q: Heads<'_>,
     positions: &[u32],
@@ -94,14 +97,17 @@ impl Sums {
 
 impl Call<'_> {
     fn head_gradients(&self, given: &Given<'_>, sequence: usize, kv_head: usize) -> Sums {
-        let tiles = self.tiles(sequence, 0..self.sequences[sequence].rows.len());
+        let rows = 0..self.sequences[sequence].rows.len();
+        let tiles = self.tiles(sequence, rows.clone());
+        let lse = self.gather(&QueryTile { sequence, rows }, kv_head, given.lse, 1);
+        let fade = Fade::new(self, sequence, kv_head, Some(&lse));
         let parts = (tiles.len() / TILES).clamp(1, PARTS);
         // Dealt in turn: under a causal mask the later tiles have more to do.
         let sums: Vec<Sums> = (0..parts)
             .into_par_iter()
             .map(|part| {
                 let dealt = tiles.iter().skip(part).step_by(parts);
-                self.sum(given, sequence, kv_head, dealt)
+                self.sum(given, sequence, kv_head, fade.as_ref(), dealt)
             })
             .collect();
         sums.into_iter().reduce(Sums::add).expect("a part")
@@ -112,6 +118,7 @@ impl Call<'_> {
         given: &Given<'_>,
         sequence: usize,
         kv_head: usize,
+        fade: Option<&Fade>,
         tiles: impl Iterator<Item = &'t QueryTile>,
     ) -> Sums {
         let slots = self.sights[sequence][kv_head].slots();
@@ -124,7 +131,7 @@ impl Call<'_> {
         let mut scratch = Scratch::default();
         for tile in tiles {
             let mut pass = Pass::new(self, given, tile, kv_head);
-            for keys in self.sights[sequence][kv_head].cover(tile.rows.clone()).all() {
+            for keys in Fade::cover(fade, self, tile, kv_head).all() {
                 pass.visit(keys, &mut scratch, &mut sums);
             }
             sums.dq.push((tile.clone(), pass.finish()));
@@ -196,7 +203,7 @@ impl<'a> Pass<'a> {
         Self { call, queries, kv: call.sequences[tile.sequence].kv, kv_head, d_out, lse, shift, d_rotated }
     }
 
-    fn visit(&mut self, tile: KeyTile<'_>, scratch: &mut Scratch, sums: &mut Sums) {
+    fn visit(&mut self, tile: KeyTile<'_>, scratch: &mut Scratch<'a>, sums: &mut Sums) {
         scratch.score(self.call, &self.queries, self.kv, tile, None);
         scratch.keys.load_values(self.kv, self.kv_head, tile.pieces);
         let (rows, columns, dim) = (self.queries.count, scratch.keys.count, self.call.value_dim);
@@ -207,7 +214,7 @@ impl<'a> Pass<'a> {
         product::add_transposed(&mut d_values, Rows::packed(weights, rows, columns), d_out);
         scatter(&d_values, tile.pieces, &mut sums.dv, dim);
         let mut d_scores = vec![0.0; rows * columns];
-        product::scores(&mut d_scores, d_out, Rows::packed(&scratch.keys.values, columns, dim));
+        product::scores(&mut d_scores, d_out, scratch.keys.values());
         through_softmax(&mut d_scores, weights, &self.shift, columns);
         self.table_gradient(&d_scores, scratch, sums);
         if let Some(cap) = self.call.spec.softcap {
@@ -218,7 +225,7 @@ impl<'a> Pass<'a> {
         self.through_products(&d_scores, tile, scratch, sums);
     }
 
-    fn table_gradient(&self, d_scores: &[f32], scratch: &Scratch, sums: &mut Sums) {
+    fn table_gradient(&self, d_scores: &[f32], scratch: &Scratch<'_>, sums: &mut Sums) {
         let buckets = self.call.bias.buckets();
         for (stacked, row) in d_scores.chunks_exact(scratch.keys.count).enumerate().filter(|_| buckets > 0) {
             let (head, at) = self.queries.place(stacked);
@@ -228,7 +235,13 @@ impl<'a> Pass<'a> {
     }
 
     /// Gradients of queries and keys from those of their products.
-    fn through_products(&mut self, d_scores: &[f32], tile: KeyTile<'_>, scratch: &Scratch, sums: &mut Sums) {
+    fn through_products(
+        &mut self,
+        d_scores: &[f32],
+        tile: KeyTile<'_>,
+        scratch: &Scratch<'_>,
+        sums: &mut Sums,
+    ) {
         let (keys, dim) = (&scratch.keys, self.call.q.dim);
         let (rows, columns) = (self.queries.count, keys.count);
         let present: Vec<bool> =
@@ -239,13 +252,11 @@ impl<'a> Pass<'a> {
             let rotated = &self.queries.rotated[i];
             let only = if single { None } else { Some(self.only(rotated.reach, d_scores, &keys.positions)) };
             let d = Rows::packed(only.as_deref().unwrap_or(d_scores), rows, columns);
-            product::add(&mut self.d_rotated[i], d, Rows::packed(keys.of(rotated.reach), columns, dim));
+            product::add(&mut self.d_rotated[i], d, keys.of(rotated.reach));
             product::add_transposed(&mut d_keys, d, Rows::packed(&rotated.vectors, rows, dim));
             // Near comes first: what is there so far is of rotated keys, the rest of keys as stored.
-            if rotated.reach == Reach::Near && self.kv.key_form() == KeyForm::Raw {
-                if let PosRule::Rope { rotary, .. } = &self.call.spec.pos {
-                    keys.turn_back(rotary, &mut d_keys);
-                }
+            if rotated.reach == Reach::Near {
+                keys.turn_back(&mut d_keys);
             }
         }
         scatter(&d_keys, tile.pieces, &mut sums.dk, dim);
@@ -276,10 +287,11 @@ impl<'a> Pass<'a> {
 
 /// Scores to weights.
 fn exponentiate(scores: &mut [f32], lse: &[f32], columns: usize) {
-    crate::vectorize::vectorize(
+    let mut rows = scores.chunks_exact_mut(columns).zip(lse);
+    vectorize(
         #[inline(always)]
         || {
-            for (row, lse) in scores.chunks_exact_mut(columns).zip(lse) {
+            for (row, lse) in rows.by_ref() {
                 for score in row {
                     *score = exp_nonpositive(*score - lse);
                 }
@@ -290,11 +302,11 @@ fn exponentiate(scores: &mut [f32], lse: &[f32], columns: usize) {
 
 /// `dS = P (dP + shift)`
 fn through_softmax(d_weights: &mut [f32], weights: &[f32], shift: &[f32], columns: usize) {
-    let rows = d_weights.chunks_exact_mut(columns).zip(weights.chunks_exact(columns)).zip(shift);
-    crate::vectorize::vectorize(
+    let mut rows = d_weights.chunks_exact_mut(columns).zip(weights.chunks_exact(columns)).zip(shift);
+    vectorize(
         #[inline(always)]
         || {
-            for ((row, weights), shift) in rows {
+            for ((row, weights), shift) in rows.by_ref() {
                 for (d, weight) in row.iter_mut().zip(weights) {
                     *d = weight * (*d + shift);
                 }

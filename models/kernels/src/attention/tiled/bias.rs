@@ -48,12 +48,7 @@ impl<'a> Bias<'a> {
     pub(super) fn add(&self, head: usize, query: u32, keys: &[u32], scores: &mut [f32]) {
         match self {
             Self::None => {}
-            Self::Alibi { slopes, cap } => {
-                for (score, &key) in scores.iter_mut().zip(keys) {
-                    // Distances below 2^24 are exact in f32, and an i32 turns into a float in one instruction.
-                    *score -= slopes[head] * query.abs_diff(key).min(*cap) as i32 as f32;
-                }
-            }
+            Self::Alibi { slopes, cap } => alibi(slopes[head], *cap, query, keys, scores),
             Self::T5(lookup) => {
                 let values = &lookup.values[head * lookup.bucket.len()..][..lookup.bucket.len()];
                 for (score, &key) in scores.iter_mut().zip(keys) {
@@ -75,5 +70,13 @@ impl<'a> Bias<'a> {
                 d_table[lookup.bucket[lookup.at(query, key)] as usize] += f64::from(d_score);
             }
         }
+    }
+}
+
+#[inline(always)]
+fn alibi(slope: f32, cap: u32, query: u32, keys: &[u32], scores: &mut [f32]) {
+    for (score, &key) in scores.iter_mut().zip(keys) {
+        // Distances below 2^24 are exact in f32, and an i32 turns into a float in one instruction.
+        *score -= slope * (query.abs_diff(key).min(cap) as i32) as f32;
     }
 }

@@ -5,6 +5,7 @@ use super::scores::Scratch;
 use super::{Call, QueryTile, check};
 use crate::attention::{AttnSpec, Collect, Heads, Normalizer, Selection, Sequence, Stats};
 use crate::exp::exp_nonpositive;
+use crate::vectorize::vectorize;
 use rayon::prelude::*;
 
 /// Runs of query tiles whose sums are added at the end, in order.
@@ -117,10 +118,11 @@ impl Call<'_> {
 /// `sum over rows of exp(score - lse)`, by column.
 fn column_sums(scores: &[f32], lse: &[f32], columns: usize) -> Vec<f32> {
     let mut sums = vec![0.0; columns];
-    crate::vectorize::vectorize(
+    let mut rows = scores.chunks_exact(columns).zip(lse);
+    vectorize(
         #[inline(always)]
         || {
-            for (row, &lse) in scores.chunks_exact(columns).zip(lse) {
+            for (row, &lse) in rows.by_ref() {
                 // A row that saw nothing has no weights.
                 let lse = if lse == f32::NEG_INFINITY { f32::INFINITY } else { lse };
                 for (sum, score) in sums.iter_mut().zip(row) {

@@ -43,11 +43,6 @@ impl Cover {
         self.tiles.retain(|(range, fully)| keep(KeyTile { pieces: &pieces[range.clone()], fully: *fully }));
     }
 
-    /// Number of tiles.
-    pub(super) fn len(&self) -> usize {
-        self.tiles.len()
-    }
-
     /// One of them.
     pub(super) fn tile(&self, n: usize) -> KeyTile<'_> {
         let (pieces, fully) = &self.tiles[n];

@@ -4,7 +4,7 @@
 //! `exp` makes the key's weight smaller than a rounding of the row's sum: the tile is not visited. Steep heads so see a
 //! neighbourhood whose size does not grow with the sequence.
 
-use super::cover::KeyTile;
+use super::cover::{Cover, KeyTile};
 use super::sight::{Bounds, KEY_TILE};
 use super::{Call, QueryTile};
 use crate::attention::{KvView, MaskRule, Normalizer, PosRule};
@@ -75,8 +75,18 @@ impl Fade {
         }
     }
 
+    /// The tiles of keys that some rows see and that matter to them.
+    pub(super) fn cover(fade: Option<&Self>, call: &Call<'_>, tile: &QueryTile, kv_head: usize) -> Cover {
+        let mut cover = call.sights[tile.sequence][kv_head].cover(tile.rows.clone());
+        if let Some(fade) = fade {
+            let faded = fade.of(call, tile, kv_head);
+            cover.retain(|keys| faded.matters(keys));
+        }
+        cover
+    }
+
     /// What some rows need to be told whether a tile matters to them.
-    pub(super) fn of(&self, call: &Call<'_>, tile: &QueryTile, kv_head: usize) -> Faded<'_> {
+    fn of(&self, call: &Call<'_>, tile: &QueryTile, kv_head: usize) -> Faded<'_> {
         let PosRule::Alibi { slopes, cap } = &call.spec.pos else { unreachable!("norms are of ALiBi") };
         let first = call.sequences[tile.sequence].rows.start;
         let bounds = Bounds::of(&call.positions[first + tile.rows.start..first + tile.rows.end]);
@@ -91,7 +101,7 @@ impl Fade {
 }
 
 /// [`Fade`] for some rows.
-pub(super) struct Faded<'a> {
+struct Faded<'a> {
     keys: &'a [(f32, Bounds)],
     bounds: Bounds,
     cap: u32,
@@ -101,7 +111,7 @@ pub(super) struct Faded<'a> {
 
 impl Faded<'_> {
     /// Whether some row may give some key of a tile a weight that matters.
-    pub(super) fn matters(&self, tile: KeyTile<'_>) -> bool {
+    fn matters(&self, tile: KeyTile<'_>) -> bool {
         let (norm, keys) = self.keys[tile.pieces[0].start / KEY_TILE];
         let distance = self.bounds.distance(keys).min(self.cap) as f32;
         // A norm or score that is no number compares false, and the tile is kept.
@@ -120,4 +130,75 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     lanes.into_iter().sum::<f32>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attention::{AttnSpec, Heads, KeyForm, Sequence, Strided, backward, dense, forward};
+
+    const ROWS: usize = 1500;
+    const DIM: usize = 8;
+
+    fn noise(count: usize, scale: f32, seed: u64) -> Vec<f32> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+        };
+        (0..count).map(|_| scale * next()).collect()
+    }
+
+    /// Two query heads of one key/value head, the second one flatter.
+    fn check(scale: f32, slopes: [f32; 2], fades: bool) {
+        let (q, k, v) =
+            (noise(ROWS * 2 * DIM, scale, 1), noise(ROWS * DIM, scale, 2), noise(ROWS * DIM, 1.0, 3));
+        let d_out = noise(ROWS * 2 * DIM, 1.0, 4);
+        let positions: Vec<u32> = (0..ROWS as u32).collect();
+        let view = Strided {
+            k: Heads::contiguous(&k, ROWS, 1, DIM),
+            v: Heads::contiguous(&v, ROWS, 1, DIM),
+            positions: &positions,
+            form: KeyForm::Raw,
+        };
+        let sequences = [Sequence { rows: 0..ROWS, kv: &view }];
+        let q = Heads::contiguous(&q, ROWS, 2, DIM);
+        let pos = PosRule::Alibi { slopes: slopes.into(), cap: None };
+        let spec = AttnSpec { pos, ..AttnSpec::new(0.35) };
+        let call = Call::new(q, &positions, &sequences, &spec, None);
+        let fade = Fade::new(&call, 0, 0, None);
+        let visited: usize = call
+            .tiles(0, 0..ROWS)
+            .iter()
+            .map(|t| Fade::cover(fade.as_ref(), &call, t, 0).all().count())
+            .sum();
+        let all: usize =
+            call.tiles(0, 0..ROWS).iter().map(|t| Fade::cover(None, &call, t, 0).all().count()).sum();
+        assert_eq!(visited < all, fades, "{visited} of {all} tiles");
+        let (mut out, mut lse) = (vec![0.0; ROWS * 2 * DIM], vec![0.0; ROWS * 2]);
+        forward(q, &positions, &sequences, &spec, None, &mut out, &mut lse);
+        let (exact, exact_lse) = dense::forward(q, &positions, &sequences, &spec, None);
+        let close = |a: &[f32], b: &[f64]| {
+            a.iter().zip(b).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-5 * b.abs().max(1.0))
+        };
+        assert!(close(&out, &exact) && close(&lse, &exact_lse));
+        let ours = backward(q, &positions, &sequences, &spec, &out, &lse, &d_out, None);
+        let exact = dense::backward(q, &positions, &sequences, &spec, &d_out, None);
+        assert!(
+            close(&ours.dq, &exact.dq)
+                && close(&ours.dk[0], &exact.dk[0])
+                && close(&ours.dv[0], &exact.dv[0])
+        );
+    }
+
+    #[test]
+    fn far_keys_of_steep_heads_are_not_visited_and_not_missed() {
+        check(1.0, [0.5, 0.25], true);
+        check(3.0, [0.25, 0.1], true);
+    }
+
+    #[test]
+    fn a_flat_head_of_the_group_keeps_every_tile() {
+        check(1.0, [0.5, 0.001], false);
+    }
 }

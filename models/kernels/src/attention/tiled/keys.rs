@@ -1,80 +1,114 @@
 //! One tile of keys and values, copied together and rotated.
 
 use super::Call;
-use super::queries::{Reach, unit};
+use super::queries::Reach;
+use super::rows::unit;
 use super::sight::Bounds;
 use crate::attention::product::{Panels, Rows};
-use crate::attention::{KeyForm, KvView, Normalizer, PosRule};
+use crate::attention::{Heads, KeyForm, KvView, Normalizer, PosRule};
 use crate::rotary::{Angles, Rotary};
 use std::ops::Range;
 
-/// Buffers of a tile of keys, used again for each tile.
+/// A tile of keys and values: buffers that are used again for each tile, or rows where they lie.
 #[derive(Default)]
-pub(super) struct Keys {
+pub(super) struct Loaded<'a> {
     pub(super) count: usize,
     pub(super) positions: Vec<u32>,
     /// `[count, key_dim]`, rotated.
-    pub(super) near: Vec<f32>,
+    near: Vec<f32>,
     /// The same as stored, if there is a distance cap.
-    pub(super) raw: Vec<f32>,
-    /// Both as the products read them.
+    raw: Vec<f32>,
+    /// `[count, value_dim]`
+    values: Vec<f32>,
+    /// Keys as the products read them.
     near_panels: Panels,
     raw_panels: Panels,
-    /// `[count, value_dim]`
-    pub(super) values: Vec<f32>,
+    lent_keys: Option<Heads<'a>>,
+    lent_values: Option<Heads<'a>>,
+    /// What the stored keys were rotated with, if they were.
+    rotary: Option<&'a Rotary>,
     angles: Angles,
 }
 
-impl Keys {
+impl<'a> Loaded<'a> {
     /// Reads keys and their positions.
-    pub(super) fn load(&mut self, call: &Call<'_>, kv: &dyn KvView, head: usize, pieces: &[Range<usize>]) {
+    pub(super) fn load(&mut self, call: &Call<'a>, kv: &'a dyn KvView, head: usize, pieces: &[Range<usize>]) {
         let (positions, dim) = (kv.positions(head), kv.key_dim());
         self.positions.clear();
         for piece in pieces {
             self.positions.extend_from_slice(&positions[piece.clone()]);
         }
         self.count = self.positions.len();
-        read(&mut self.near, self.count, dim, pieces, |slots, out| kv.keys(head, slots, out));
         let unit_length = call.spec.norm != Normalizer::Softmax;
+        let rope = match &call.spec.pos {
+            PosRule::Rope { rotary, cap } if kv.key_form() == KeyForm::Raw => Some((&**rotary, cap)),
+            _ => None,
+        };
+        self.rotary = rope.map(|(rotary, _)| rotary);
+        self.lent_keys = match pieces {
+            [piece] if !unit_length && rope.is_none() => kv.lend_keys(head, piece.clone()),
+            _ => None,
+        };
+        if self.lent_keys.is_some() {
+            return;
+        }
+        read(&mut self.near, self.count, dim, pieces, |slots, out| kv.keys(head, slots, out));
         if unit_length {
             unit(&mut self.near, dim);
         }
-        if let PosRule::Rope { rotary, cap } = &call.spec.pos {
+        if let Some((rotary, cap)) = rope {
             if cap.is_some() {
                 self.raw.clone_from(&self.near);
             }
-            if kv.key_form() == KeyForm::Raw {
-                rotary.angles(self.positions.iter().map(|&p| i64::from(p)), &mut self.angles);
-                rotary.turn(&mut self.near, &self.angles);
-                if unit_length {
-                    unit(&mut self.near, dim);
-                }
+            rotary.angles(self.positions.iter().map(|&p| i64::from(p)), &mut self.angles);
+            rotary.turn(&mut self.near, &self.angles);
+            if unit_length {
+                unit(&mut self.near, dim);
             }
         }
     }
 
-    /// Lays the keys out for products; [`Keys::load`] comes first.
-    pub(super) fn pack(&mut self, call: &Call<'_>) {
-        self.near_panels.load(Rows::packed(&self.near, self.count, call.q.dim));
+    /// Lays the keys out for products; [`Self::load`] comes first.
+    pub(super) fn pack(&mut self, call: &Call<'a>) {
+        let mut panels = std::mem::take(&mut self.near_panels);
+        panels.load(self.of(Reach::Near));
+        self.near_panels = panels;
         if matches!(call.spec.pos, PosRule::Rope { cap: Some(_), .. }) {
-            self.raw_panels.load(Rows::packed(&self.raw, self.count, call.q.dim));
+            let mut panels = std::mem::take(&mut self.raw_panels);
+            panels.load(self.of(Reach::Past));
+            self.raw_panels = panels;
         }
     }
 
-    /// The keys that queries of a reach meet.
-    pub(super) fn of(&self, reach: Reach) -> &[f32] {
-        if reach == Reach::Near { &self.near } else { &self.raw }
-    }
-
-    /// The same as the products read them.
-    pub(super) fn panels_of(&self, reach: Reach) -> &Panels {
+    /// The keys that queries of a reach meet, as [`Self::pack`] laid them out.
+    pub(super) fn panels(&self, reach: Reach) -> &Panels {
         if reach == Reach::Near { &self.near_panels } else { &self.raw_panels }
     }
 
     /// Reads values.
-    pub(super) fn load_values(&mut self, kv: &dyn KvView, head: usize, pieces: &[Range<usize>]) {
-        let count = pieces.iter().map(Range::len).sum();
-        read(&mut self.values, count, kv.value_dim(), pieces, |slots, out| kv.values(head, slots, out));
+    pub(super) fn load_values(&mut self, kv: &'a dyn KvView, head: usize, pieces: &[Range<usize>]) {
+        self.lent_values = if let [piece] = pieces { kv.lend_values(head, piece.clone()) } else { None };
+        // Rows that lie a page apart would be looked up in the page table each time that they are read.
+        self.lent_values = self.lent_values.filter(|values| values.row_stride <= 4 * values.dim);
+        if self.lent_values.is_none() {
+            let fill = |slots, out: &mut [f32]| kv.values(head, slots, out);
+            read(&mut self.values, self.count, kv.value_dim(), pieces, fill);
+        }
+    }
+
+    /// The keys that queries of a reach meet, `[count, key_dim]`.
+    pub(super) fn of(&self, reach: Reach) -> Rows<'_> {
+        let own = if reach == Reach::Near { &self.near } else { &self.raw };
+        self.rows(self.lent_keys, own)
+    }
+
+    /// `[count, value_dim]`
+    pub(super) fn values(&self) -> Rows<'_> {
+        self.rows(self.lent_values, &self.values)
+    }
+
+    fn rows<'b>(&self, lent: Option<Heads<'b>>, own: &'b [f32]) -> Rows<'b> {
+        lent.map_or_else(|| Rows::packed(own, self.count, own.len() / self.count.max(1)), Rows::of)
     }
 
     pub(super) fn bounds(&self) -> Bounds {
@@ -82,8 +116,10 @@ impl Keys {
     }
 
     /// Turns a gradient of the rotated keys into one of the stored keys.
-    pub(super) fn turn_back(&self, rotary: &Rotary, d_near: &mut [f32]) {
-        rotary.turn_back(d_near, &self.angles);
+    pub(super) fn turn_back(&self, d_near: &mut [f32]) {
+        if let Some(rotary) = self.rotary {
+            rotary.turn_back(d_near, &self.angles);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The queries of one group of heads, stacked in one tile: `[group, rows]`, so that the group shares each tile of keys.
 
+use super::rows::unit;
 use super::sight::Bounds;
 use super::{Call, QueryTile};
 use crate::attention::{Normalizer, PosRule};
@@ -136,14 +137,5 @@ impl Rotated {
         for (dq, d) in dq.iter_mut().zip(d) {
             *dq += scale * self.factor * d;
         }
-    }
-}
-
-/// Divides each row by its length; a row of zeros stays.
-pub(super) fn unit(vectors: &mut [f32], dim: usize) {
-    for row in vectors.chunks_exact_mut(dim.max(1)) {
-        let square: f32 = row.iter().map(|x| x * x).sum();
-        let inverse = if square > 0.0 { square.sqrt().recip() } else { 0.0 };
-        row.iter_mut().for_each(|x| *x *= inverse);
     }
 }

@@ -2,16 +2,18 @@
 
 use super::Call;
 use super::cover::KeyTile;
-use super::keys::Keys;
+use super::keys::Loaded;
 use super::queries::{Queries, Reach};
+use super::rows::scale;
 use crate::attention::product::{Rows, scores_of as product};
 use crate::attention::{KvView, PosRule};
 use crate::exp::exp_nonpositive;
+use crate::vectorize::vectorize;
 
 /// Buffers one thread uses again for every tile of keys.
 #[derive(Default)]
-pub(super) struct Scratch {
-    pub(super) keys: Keys,
+pub(super) struct Scratch<'a> {
+    pub(super) keys: Loaded<'a>,
     /// `[stacked queries, keys]`
     pub(super) scores: Vec<f32>,
     /// Scores after the softcap and before the bias, if there is a softcap.
@@ -19,14 +21,14 @@ pub(super) struct Scratch {
     far: Vec<f32>,
 }
 
-impl Scratch {
+impl<'a> Scratch<'a> {
     /// Scores of all stacked queries and the keys of one tile; what a query does not see is minus infinity. `factors`
     /// multiply the products of each stacked row.
     pub(super) fn score(
         &mut self,
-        call: &Call<'_>,
+        call: &Call<'a>,
         queries: &Queries<'_>,
-        kv: &dyn KvView,
+        kv: &'a dyn KvView,
         tile: KeyTile<'_>,
         factors: Option<&[f32]>,
     ) {
@@ -38,7 +40,7 @@ impl Scratch {
     /// [`Self::score`] of keys that were loaded and packed before.
     pub(super) fn score_loaded(
         &mut self,
-        call: &Call<'_>,
+        call: &Call<'a>,
         queries: &Queries<'_>,
         tile: KeyTile<'_>,
         factors: Option<&[f32]>,
@@ -48,7 +50,7 @@ impl Scratch {
         let columns = self.keys.count;
         if let Some(factors) = factors {
             for (row, factor) in self.scores.chunks_exact_mut(columns).zip(factors) {
-                row.iter_mut().for_each(|score| *score *= factor);
+                scale(row, *factor);
             }
         }
         if let Some(cap) = call.spec.softcap {
@@ -57,7 +59,7 @@ impl Scratch {
         }
         let sight = &call.sights[queries.tile.sequence][kv_head];
         let Self { keys, scores, .. } = self;
-        crate::vectorize::vectorize(
+        vectorize(
             #[inline(always)]
             || {
                 for (stacked, row) in scores.chunks_exact_mut(columns).enumerate() {
@@ -82,14 +84,13 @@ impl Scratch {
                 continue;
             }
             let q = Rows::packed(&rotated.vectors, queries.count, call.q.dim);
-            let k = keys.panels_of(rotated.reach);
             if first {
-                product(scores, q, k);
+                product(scores, q, keys.panels(rotated.reach));
                 first = false;
                 continue;
             }
             far.resize(size, 0.0);
-            product(far, q, k);
+            product(far, q, keys.panels(rotated.reach));
             let cap = cap(call);
             for (stacked, (row, far)) in
                 scores.chunks_exact_mut(keys.count).zip(far.chunks_exact(keys.count)).enumerate()
@@ -111,7 +112,7 @@ pub(super) fn cap(call: &Call<'_>) -> u32 {
 }
 
 /// Whether any pair of a tile may have this reach.
-pub(super) fn reaches(call: &Call<'_>, queries: &Queries<'_>, keys: &Keys, reach: Reach) -> bool {
+pub(super) fn reaches(call: &Call<'_>, queries: &Queries<'_>, keys: &Loaded<'_>, reach: Reach) -> bool {
     let (q, k, cap) = (queries.bounds, keys.bounds(), cap(call));
     match reach {
         // The smallest distance of the two intervals.
@@ -123,10 +124,10 @@ pub(super) fn reaches(call: &Call<'_>, queries: &Queries<'_>, keys: &Keys, reach
 
 /// `cap * tanh(score / cap)`
 fn softcap(cap: f32, scores: &mut [f32]) {
-    crate::vectorize::vectorize(
+    vectorize(
         #[inline(always)]
         || {
-            for score in scores {
+            for score in scores.iter_mut() {
                 *score = cap * tanh(*score / cap);
             }
         },
@@ -138,10 +139,10 @@ fn softcap(cap: f32, scores: &mut [f32]) {
 fn tanh(x: f32) -> f32 {
     let (magnitude, square) = (x.abs(), x * x);
     let p = (-5.704_988_7e-3_f32)
-        .mul_add(square, 2.063_908_9e-2)
+        .mul_add(square, 2.063_909e-2)
         .mul_add(square, -5.373_971_6e-2)
         .mul_add(square, 0.133_314_42)
-        .mul_add(square, -0.333_332_82);
+        .mul_add(square, -0.333_332_8);
     let near = (p * square).mul_add(x, x);
     let e = exp_nonpositive(-2.0 * magnitude);
     let far = ((1.0 - e) / (1.0 + e)).copysign(x);

@@ -2,14 +2,14 @@
 
 use super::cover::{Cover, KeyTile};
 use super::fade::Fade;
-use super::keys::Keys;
 use super::queries::Queries;
+use super::rows::{self, lanes};
 use super::scores::Scratch;
 use super::{Call, QueryTile};
 use crate::attention::product::{self, Rows};
 use crate::exp::exp_nonpositive;
+use crate::vectorize::vectorize;
 use rayon::prelude::*;
-use std::cell::RefCell;
 
 /// A sequence of fewer jobs, over all heads, splits its keys as well.
 const FEW_JOBS: usize = 24;
@@ -49,11 +49,7 @@ struct Strip<'a> {
 
 impl<'a> Strip<'a> {
     fn new(call: &Call<'a>, tile: &QueryTile, kv_head: usize, fade: Option<&Fade>) -> Self {
-        let mut cover = call.sights[tile.sequence][kv_head].cover(tile.rows.clone());
-        if let Some(fade) = fade {
-            let faded = fade.of(call, tile, kv_head);
-            cover.retain(|keys| faded.matters(keys));
-        }
+        let cover = Fade::cover(fade, call, tile, kv_head);
         Self { queries: Queries::new(call, tile, kv_head), cover }
     }
 }
@@ -83,8 +79,7 @@ fn part_size(call: &Call<'_>, job: &QueryTile, visits: usize) -> usize {
 
 /// What some tiles of keys add up to for every strip.
 fn over(call: &Call<'_>, strips: &[Strip<'_>], kv_head: usize, visits: &[Visit]) -> Vec<Running> {
-    thread_local!(static SCRATCH: RefCell<Scratch> = RefCell::default());
-    let mut scratch = SCRATCH.take();
+    let mut scratch = Scratch::default();
     let mut states: Vec<Running> =
         strips.iter().map(|s| Running::new(s.queries.count, call.value_dim)).collect();
     for visit in visits {
@@ -102,7 +97,6 @@ fn over(call: &Call<'_>, strips: &[Strip<'_>], kv_head: usize, visits: &[Visit])
             states[strip].visit(call, queries, tile, &mut scratch);
         }
     }
-    SCRATCH.set(scratch);
     states
 }
 
@@ -143,11 +137,17 @@ impl Running {
     }
 
     /// Adds a tile of keys that was loaded.
-    fn visit(&mut self, call: &Call<'_>, queries: &Queries<'_>, tile: KeyTile<'_>, scratch: &mut Scratch) {
+    fn visit<'a>(
+        &mut self,
+        call: &Call<'a>,
+        queries: &Queries<'_>,
+        tile: KeyTile<'_>,
+        scratch: &mut Scratch<'a>,
+    ) {
         scratch.score_loaded(call, queries, tile, None);
-        let Scratch { keys: Keys { count, values, .. }, scores, .. } = scratch;
-        let (count, dim) = (*count, self.dim);
-        crate::vectorize::vectorize(
+        let Scratch { keys, scores, .. } = scratch;
+        let (count, dim) = (keys.count, self.dim);
+        vectorize(
             #[inline(always)]
             || {
                 for (i, row) in scores.chunks_exact_mut(count).enumerate() {
@@ -155,8 +155,7 @@ impl Running {
                 }
             },
         );
-        let weights = Rows::packed(scores, queries.count, count);
-        product::add(&mut self.out, weights, Rows::packed(values, count, dim));
+        product::add(&mut self.out, Rows::packed(scores, queries.count, count), keys.values());
     }
 
     /// Both, over disjoint keys.
@@ -179,10 +178,7 @@ impl Running {
 
     /// `out` and `lse`.
     fn finish(mut self) -> (Vec<f32>, Vec<f32>) {
-        for (out, &sum) in self.out.chunks_exact_mut(self.dim.max(1)).zip(&self.sum) {
-            let inverse = if sum > 0.0 { sum.recip() } else { 0.0 };
-            out.iter_mut().for_each(|x| *x *= inverse);
-        }
+        rows::divide(&mut self.out, &self.sum, self.dim);
         let lse = self.max.iter().zip(&self.sum).map(|(max, sum)| max + sum.ln()).collect();
         (self.out, lse)
     }
@@ -206,19 +202,4 @@ fn online(row: &mut [f32], out: &mut [f32], max: &mut f32, sum: &mut f32) {
         out.iter_mut().for_each(|value| *value *= correction);
     }
     *max = new;
-}
-
-/// Folds a row in 16 independent lanes: an order the vector units can follow and that never changes.
-#[inline(always)]
-pub(super) fn lanes(row: &[f32], start: f32, f: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [start; 16];
-    let chunks = row.chunks_exact(16);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane = f(*lane, x);
-        }
-    }
-    let total = lanes.into_iter().fold(start, &f);
-    rest.iter().copied().fold(total, f)
 }

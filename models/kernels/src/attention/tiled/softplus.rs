@@ -2,16 +2,18 @@
 //!
 //! `A = softplus(ln D * ln N * q.k)` over the `N` visible keys of a row, divided by its sum (LSSA); then
 //! `relu(A N - O)^p`, divided by its sum again (LSSAR), with `O = 0` where `N <= 3` and 1 elsewhere. All sums are plain, so
-//! no running maximum is kept; the power is taken of a row divided by its maximum, which would overflow otherwise.
+//! no running maximum is kept: a score below -87 weighs nothing. The power is taken of a row divided by its maximum, which would overflow otherwise.
 
 use super::cover::Cover;
+use super::keys::Loaded;
 use super::queries::Queries;
+use super::rows::{self, total};
 use super::scores::Scratch;
-use super::softmax::lanes;
 use super::{Call, QueryTile};
 use crate::attention::UNIFORM;
 use crate::attention::product::{self, Rows};
 use crate::exp::exp_nonpositive;
+use crate::vectorize::vectorize;
 
 /// Attention of one tile of queries in one key/value head: `out` `[group, rows, value_dim]`, `lse` `[group, rows]`.
 pub(super) fn attend(
@@ -27,11 +29,11 @@ pub(super) fn attend(
     let pass = Pass { call, queries: Queries::new(call, tile, kv_head), cover, counts };
     let Some(p) = power else {
         let (out, sums) = pass.weigh(|_, _| {});
-        return divided(out, sums, |_, sum| sum.ln());
+        return (out, sums.iter().map(|sum| sum.ln()).collect());
     };
     let raised = pass.raised();
     let (out, sums) = pass.weigh(|stacked, row| raised[stacked].apply(p, row));
-    divided(out, sums, |stacked, sum| raised[stacked].lse(p, sum))
+    (out, sums.iter().zip(&raised).map(|(&sum, raised)| raised.lse(p, sum)).collect())
 }
 
 /// What every pass over the keys needs.
@@ -39,13 +41,13 @@ struct Pass<'a> {
     call: &'a Call<'a>,
     queries: Queries<'a>,
     cover: Cover,
-    /// Keys that each row sees.
+    /// Loaded that each row sees.
     counts: Vec<u32>,
 }
 
 impl Pass<'_> {
-    /// Calls `visit` with `softplus` of every tile of scores, and with the values if asked for.
-    fn tiles(&self, values: bool, mut visit: impl FnMut(&mut [f32], usize, &[f32])) {
+    /// Calls `visit` with `softplus` of every tile of scores; values are loaded if asked for.
+    fn tiles(&self, values: bool, mut visit: impl FnMut(&mut [f32], &Loaded<'_>)) {
         let (call, queries) = (self.call, &self.queries);
         let kv = call.sequences[queries.tile.sequence].kv;
         let dim = (call.q.dim as f32).ln();
@@ -58,7 +60,7 @@ impl Pass<'_> {
             if values {
                 scratch.keys.load_values(kv, queries.first_head / call.group, tile.pieces);
             }
-            visit(&mut scratch.scores, scratch.keys.count, &scratch.keys.values);
+            visit(&mut scratch.scores, &scratch.keys);
         }
     }
 
@@ -66,25 +68,26 @@ impl Pass<'_> {
         self.counts[self.queries.place(stacked).1]
     }
 
-    /// Sums of the weights and of the weighed values, after `change` to each row of `softplus` scores.
+    /// Means of the values by the `softplus` scores after `change` to each row, and the sums of these weights.
     fn weigh(&self, change: impl Fn(usize, &mut [f32])) -> (Vec<f32>, Vec<f32>) {
         let (rows, dim) = (self.queries.count, self.call.value_dim);
         let (mut out, mut sums) = (vec![0.0; rows * dim], vec![0.0; rows]);
-        self.tiles(true, |scores, columns, values| {
-            for (stacked, row) in scores.chunks_exact_mut(columns).enumerate() {
+        self.tiles(true, |scores, keys| {
+            for (stacked, row) in scores.chunks_exact_mut(keys.count).enumerate() {
                 change(stacked, row);
                 sums[stacked] += total(row);
             }
-            product::add(&mut out, Rows::packed(scores, rows, columns), Rows::packed(values, columns, dim));
+            product::add(&mut out, Rows::packed(scores, rows, keys.count), keys.values());
         });
+        rows::divide(&mut out, &sums, dim);
         (out, sums)
     }
 
     /// How the second stage re-weights each row: from the sum and the largest of its first stage.
     fn raised(&self) -> Vec<Raised> {
         let mut first = vec![(0.0, 0.0_f32); self.queries.count];
-        self.tiles(false, |scores, columns, _| {
-            for ((sum, max), row) in first.iter_mut().zip(scores.chunks_exact(columns)) {
+        self.tiles(false, |scores, keys| {
+            for ((sum, max), row) in first.iter_mut().zip(scores.chunks_exact(keys.count)) {
                 *sum += total(row);
                 *max = row.iter().copied().fold(*max, f32::max);
             }
@@ -129,36 +132,19 @@ impl Raised {
     }
 }
 
-fn divided(mut out: Vec<f32>, sums: Vec<f32>, lse: impl Fn(usize, f32) -> f32) -> (Vec<f32>, Vec<f32>) {
-    let dim = out.len() / sums.len().max(1);
-    for (row, &sum) in out.chunks_exact_mut(dim.max(1)).zip(&sums) {
-        let inverse = if sum > 0.0 { sum.recip() } else { 0.0 };
-        row.iter_mut().for_each(|x| *x *= inverse);
-    }
-    let lse =
-        sums.iter().enumerate().map(|(i, &sum)| if sum > 0.0 { lse(i, sum) } else { f32::NEG_INFINITY });
-    let lse = lse.collect();
-    (out, lse)
-}
-
-fn total(row: &[f32]) -> f32 {
-    crate::vectorize::vectorize(
-        #[inline(always)]
-        || lanes(row, 0.0, |a, b| a + b),
-    )
-}
-
 /// `x^p` of numbers from 0 to 1; repeated squares where `p` is a small integer, as it is in the paper (3, 15).
 fn raise(p: f32, row: &mut [f32]) {
     let whole = p as u32;
-    if whole == 0 || whole > 64 || whole as f32 != p {
-        row.iter_mut().for_each(|x| *x = x.powf(p));
+    if !(1..=64).contains(&whole) || p.fract() > 0.0 {
+        for x in row {
+            *x = x.powf(p);
+        }
         return;
     }
-    crate::vectorize::vectorize(
+    vectorize(
         #[inline(always)]
         || {
-            for x in row {
+            for x in row.iter_mut() {
                 let (mut square, mut rest, mut y) = (*x, whole, 1.0);
                 while rest > 0 {
                     if rest & 1 == 1 {
@@ -175,10 +161,10 @@ fn raise(p: f32, row: &mut [f32]) {
 
 /// `ln(1 + e^x)`; 0 at minus infinity.
 fn softplus(scores: &mut [f32]) {
-    crate::vectorize::vectorize(
+    vectorize(
         #[inline(always)]
         || {
-            for score in scores {
+            for score in scores.iter_mut() {
                 *score = score.max(0.0) + ln_one_plus(exp_nonpositive(-score.abs()));
             }
         },

@@ -96,20 +96,18 @@ fn the_definition_agrees_with_finite_differences_for_every_rule() {
                 }
                 let (heads, dim, value_dim) = (case.views[0].heads.len(), case.dim, case.value_dim());
                 for s in 0..case.views.len() {
-                    let places = (0..exact.dk[s].len() / dim / heads)
-                        .flat_map(|slot| (0..heads).map(move |h| (slot, h)));
-                    for (at, (slot, head)) in places.enumerate() {
-                        for c in 0..dim {
-                            let change =
-                                |case: &mut Case, x| case.views[s].heads[head].keys[slot * dim + c] += x;
-                            slope(&mut case, &direction, exact.dk[s][at * dim + c], &what, change);
-                        }
-                        for c in 0..value_dim {
-                            let change = |case: &mut Case, x| {
-                                case.views[s].heads[head].values[slot * value_dim + c] += x
-                            };
-                            slope(&mut case, &direction, exact.dv[s][at * value_dim + c], &what, change);
-                        }
+                    // Gradients are [slots, heads, dim], the heads of the view [slots, dim].
+                    for (i, &gradient) in exact.dk[s].iter().enumerate() {
+                        let (slot, head, c) = (i / dim / heads, i / dim % heads, i % dim);
+                        slope(&mut case, &direction, gradient, &what, |case, x| {
+                            case.views[s].heads[head].keys[slot * dim + c] += x;
+                        });
+                    }
+                    for (i, &gradient) in exact.dv[s].iter().enumerate() {
+                        let (slot, head, c) = (i / value_dim / heads, i / value_dim % heads, i % value_dim);
+                        slope(&mut case, &direction, gradient, &what, |case, x| {
+                            case.views[s].heads[head].values[slot * value_dim + c] += x;
+                        });
                     }
                 }
                 for i in 0..exact.d_table.len() {

@@ -22,10 +22,10 @@ proptest! {
             for kv_head in 0..shape.kv_heads {
                 let slots = sequence.kv.positions(kv_head).len();
                 let (mut mass, mut seen) = (vec![0.0; slots], vec![0; slots]);
-                for head in kv_head * shape.group..(kv_head + 1) * shape.group {
-                    for (at, weight) in weights[head].iter().enumerate().skip(first * slots) {
+                for (g, weights) in weights[kv_head * shape.group..][..shape.group].iter().enumerate() {
+                    for (at, weight) in weights.iter().enumerate().skip(first * slots) {
                         mass[at % slots] += weight / shape.group as f64;
-                        seen[at % slots] += u32::from(*weight > 0.0 && head % shape.group == 0);
+                        seen[at % slots] += u32::from(*weight > 0.0 && g == 0);
                     }
                 }
                 prop_assert!(worst(&stats.mass[kv_head], &mass) < 1e-5);
