@@ -4,5 +4,6 @@ pub mod attention;
 pub mod checkpoint;
 pub mod device;
 pub mod family;
+pub mod mixer;
 pub mod nn;
 pub mod run;

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "a test says what it compared")]
 
 mod longctx {
+    pub mod mixers;
     pub mod positions;
     pub mod vectors;
 }
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// What each area makes of a case: whether it knows it.
 type Area = fn(&Vectors, &str) -> bool;
 
-const AREAS: &[Area] = &[longctx::positions::check];
+const AREAS: &[Area] = &[longctx::mixers::check, longctx::positions::check];
 
 #[test]
 fn every_key_of_every_case() {

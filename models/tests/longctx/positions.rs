@@ -19,8 +19,8 @@ pub fn check(vectors: &Vectors, case: &str) -> bool {
         ("ntk4", RopeScaling::Ntk { factor: 4.0 }),
     ];
     for (key, scaling) in scalings {
-        let dim = 2 * vectors.expected(case, key).data.len();
-        let rotary = scaling.rotary(vectors.f64("theta"), dim, RopeStyle::Half, 0);
+        let dim = vectors.spec(case, "D") as usize;
+        let rotary = scaling.rotary(vectors.spec(case, "theta"), dim, RopeStyle::Half, 0);
         vectors.close(case, key, rotary.frequencies(), 1e-7);
     }
     true
