@@ -80,7 +80,9 @@ impl FastWeights {
         for (moved, start) in moved.matrices_mut().into_iter().zip(start.matrices()) {
             for (i, row) in moved.rows_mut().enumerate() {
                 let scale = norm(start.row(i)) / (norm(row) + 1e-5);
-                row.iter_mut().for_each(|w| *w *= scale);
+                for weight in row {
+                    *weight *= scale;
+                }
             }
         }
         *self = moved;

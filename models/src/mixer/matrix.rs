@@ -92,7 +92,9 @@ impl Matrix {
             }
         }
         for (i, row) in other.rows_mut().enumerate() {
-            row.iter_mut().for_each(|x| *x /= self.data[i * n + i]);
+            for x in row {
+                *x /= self.data[i * n + i];
+            }
         }
         other
     }

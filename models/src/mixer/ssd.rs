@@ -36,7 +36,7 @@ impl Ssd {
         self.check(&input);
         let mut y = Vec::with_capacity(input.x.len());
         for (t, &decay) in input.decay.iter().enumerate() {
-            state.iter_mut().for_each(|h| *h *= decay);
+            scale(&mut state, decay);
             self.write(&input, t, 1.0, &mut state);
             y.extend(self.read(&input, t, &state));
         }
@@ -55,7 +55,7 @@ impl Ssd {
         let first = tokens.start;
         let (mut left, mut left_of_state) = (Vec::with_capacity(tokens.len()), 1.0);
         for t in tokens {
-            left.iter_mut().for_each(|left| *left *= input.decay[t]);
+            scale(&mut left, input.decay[t]);
             left.push(1.0);
             left_of_state *= input.decay[t];
             let mut row: Vec<f64> = self.read(input, t, state).map(|y| y * left_of_state).collect();
@@ -65,7 +65,7 @@ impl Ssd {
             }
             y.append(&mut row);
         }
-        state.iter_mut().for_each(|h| *h *= left_of_state);
+        scale(state, left_of_state);
         for (s, &left) in (first..).zip(&left) {
             self.write(input, s, left, state);
         }
@@ -130,4 +130,10 @@ impl Mixer for Ssd {
 pub fn window_state(now: &[f64], before: &[f64], decay: f64) -> Vec<f64> {
     assert_eq!(now.len(), before.len(), "states of one size");
     now.iter().zip(before).map(|(now, before)| now - decay * before).collect()
+}
+
+fn scale(x: &mut [f64], factor: f64) {
+    for x in x {
+        *x *= factor;
+    }
 }

@@ -12,7 +12,7 @@ use std::f64::consts::TAU;
 
 const TOLERANCE: f64 = 1e-7;
 
-pub fn check(vectors: &Vectors, case: &str) -> bool {
+pub(crate) fn check(vectors: &Vectors, case: &str) -> bool {
     match case {
         "ssd" => check_ssd(vectors, case),
         "s4" => check_s4(vectors, case),
@@ -167,6 +167,8 @@ fn lact_without_a_learning_rate_is_a_fixed_mlp() {
     assert_close(&mixer.forward_chunk(input, mixer.start()).0, &fixed, 1e-4);
 }
 
+type Pick = fn(&mut FastWeights) -> &mut Matrix;
+
 #[test]
 fn lact_steps_down_the_gradient_of_its_loss() {
     let (keys, values, rates) = (noise(6 * 3, 1), noise(6 * 4, 2), [[0.3, 0.2, 0.1]; 6]);
@@ -179,7 +181,6 @@ fn lact_steps_down_the_gradient_of_its_loss() {
         lact::Input { queries: &keys, keys: &keys, values: &values, rates: &rates },
         mixer.start(),
     );
-    type Pick = fn(&mut FastWeights) -> &mut Matrix;
     let matrices: [Pick; 3] = [|w| &mut w.gate, |w| &mut w.down, |w| &mut w.up];
     for (pick, rate) in matrices.into_iter().zip(rates[0]) {
         let start = pick(&mut mixer.start.clone()).clone();

@@ -5,7 +5,7 @@ use kilobase_kernels::rotary::RopeStyle;
 use kilobase_models::attention::scaling::RopeScaling;
 use std::f64::consts::TAU;
 
-pub fn check(vectors: &Vectors, case: &str) -> bool {
+pub(crate) fn check(vectors: &Vectors, case: &str) -> bool {
     if case != "freqs" {
         return false;
     }
