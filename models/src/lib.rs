@@ -7,3 +7,4 @@ pub mod family;
 pub mod mixer;
 pub mod nn;
 pub mod run;
+pub mod select;

@@ -7,6 +7,7 @@
 mod longctx {
     pub mod mixers;
     pub mod positions;
+    pub mod select;
     pub mod vectors;
 }
 
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// What each area makes of a case: whether it knows it.
 type Area = fn(&Vectors, &str) -> bool;
 
-const AREAS: &[Area] = &[longctx::mixers::check, longctx::positions::check];
+const AREAS: &[Area] = &[longctx::mixers::check, longctx::positions::check, longctx::select::check];
 
 #[test]
 fn every_key_of_every_case() {
