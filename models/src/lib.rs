@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod checkpoint;
+pub mod decode;
 pub mod device;
 pub mod family;
 pub mod mixer;
