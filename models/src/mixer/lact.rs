@@ -30,7 +30,7 @@ pub struct Input<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lact {
     /// Weights before the first token.
-    pub start: FastWeights,
+    pub weights: FastWeights,
     /// Tokens a step, 2,048 and more in the paper.
     pub chunk: usize,
 }
@@ -102,7 +102,7 @@ impl Mixer for Lact {
     type State = State;
 
     fn start(&self) -> State {
-        State { weights: self.start.clone(), keys: Vec::new(), values: Vec::new(), rates: Vec::new() }
+        State { weights: self.weights.clone(), keys: Vec::new(), values: Vec::new(), rates: Vec::new() }
     }
 
     /// A token is mixed with the weights that the chunks before its own have made: no token sees itself or a later one.
@@ -110,7 +110,7 @@ impl Mixer for Lact {
     /// # Panics
     /// If the lists of the input are of different numbers of tokens.
     fn forward_chunk(&self, input: Input<'_>, mut state: State) -> (Vec<f64>, State) {
-        let (width, out) = (self.start.gate.columns(), self.start.down.rows());
+        let (width, out) = (self.weights.gate.columns(), self.weights.down.rows());
         let tokens = input.rates.len();
         assert!(
             input.queries.len() == tokens * width && input.keys.len() == tokens * width,
@@ -125,7 +125,7 @@ impl Mixer for Lact {
             state.values.extend_from_slice(value);
             state.rates.push(rates);
             if state.rates.len() == self.chunk {
-                state.weights.train(&self.start, &state.keys, &state.values, &state.rates);
+                state.weights.train(&self.weights, &state.keys, &state.values, &state.rates);
                 state.keys.clear();
                 state.values.clear();
                 state.rates.clear();

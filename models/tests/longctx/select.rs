@@ -206,6 +206,8 @@ fn product(a: &[f32], b: &[f32]) -> f32 {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn squeezed_with_a_cluster_a_token_is_attention(keys in rows(), query in vector(6)) {
         let all: Vec<usize> = (0..keys.len() / 6).collect();
