@@ -13,6 +13,7 @@
 
 use std::path::Path;
 
+mod dynamic;
 mod encoding;
 mod error;
 mod file;
@@ -20,6 +21,7 @@ mod hf;
 mod kmer;
 mod special;
 
+pub use dynamic::merge_pairs;
 pub use encoding::{Encoding, Span};
 pub use error::{Error, VocabularyFault};
 pub use hf::HfTokenizer;

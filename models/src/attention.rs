@@ -13,6 +13,7 @@ pub mod alibi;
 mod composed;
 #[cfg(feature = "cpu")]
 mod flex;
+pub mod scaling;
 
 use burn::tensor::Tensor;
 use std::sync::Arc;

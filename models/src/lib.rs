@@ -2,7 +2,10 @@
 
 pub mod attention;
 pub mod checkpoint;
+pub mod decode;
 pub mod device;
 pub mod family;
+pub mod mixer;
 pub mod nn;
 pub mod run;
+pub mod select;

@@ -5,6 +5,10 @@
 #![allow(clippy::print_stdout, reason = "a test says what it compared")]
 
 mod longctx {
+    pub mod decoding;
+    pub mod mixers;
+    pub mod positions;
+    pub mod select;
     pub mod vectors;
 }
 
@@ -14,7 +18,8 @@ use std::path::{Path, PathBuf};
 /// What each area makes of a case: whether it knows it.
 type Area = fn(&Vectors, &str) -> bool;
 
-const AREAS: &[Area] = &[];
+const AREAS: &[Area] =
+    &[longctx::decoding::check, longctx::mixers::check, longctx::positions::check, longctx::select::check];
 
 #[test]
 fn every_key_of_every_case() {

@@ -83,6 +83,14 @@ impl Vectors {
         Array::from_json(&self.json["data"][name]).unwrap_or_else(|| panic!("{}: no data.{name}", self.name))
     }
 
+    /// A number that only the description of a case gives, as in `theta=16` or `cap 64`.
+    pub fn spec(&self, case: &str, name: &str) -> f64 {
+        let spec = self.json["cases"][case]["spec"].as_str().expect("a spec");
+        let mut words = spec.split([' ', ',', ';', '=']);
+        let number = words.find(|word| *word == name).and_then(|_| words.next()?.parse().ok());
+        number.unwrap_or_else(|| panic!("{}: {case} gives no {name}: {spec}", self.name))
+    }
+
     /// What a case expects under a key; remembers that it was asked for.
     pub fn expected(&self, case: &str, key: &str) -> Array {
         self.compared.borrow_mut().insert(format!("{case}/{key}"));
