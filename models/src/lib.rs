@@ -1,6 +1,7 @@
 //! DNA language models: tokens in, embeddings, scores and sequences out.
 
 pub mod attention;
+pub mod cache;
 pub mod checkpoint;
 pub mod device;
 pub mod family;
