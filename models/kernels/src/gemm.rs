@@ -81,6 +81,36 @@ pub(crate) fn multiply_add(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
     }
 }
 
+/// `out += a^T * b`, `a` being `[k, m]`, `b` `[k, n]`, `out` `[m, n]` with rows `n` apart.
+pub(crate) fn multiply_add_transposed(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
+    assert!(a.rows == b.rows && a.fits() && b.fits() && a.columns * b.columns <= out.len());
+    let (a_stride, b_stride) = (a.row_stride as isize, b.row_stride as isize);
+    // SAFETY: as in `multiply_transposed`.
+    unsafe {
+        gemm::gemm(
+            a.columns,
+            b.columns,
+            a.rows,
+            out.as_mut_ptr(),
+            1,
+            b.columns as isize,
+            true,
+            a.data.as_ptr(),
+            a_stride,
+            1,
+            b.data.as_ptr(),
+            1,
+            b_stride,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +143,18 @@ mod tests {
             for j in 0..3 {
                 let expected: f32 = (0..n).map(|l| out[i * n + l] * b[l * 10 + j]).sum();
                 assert!((sum[i * 3 + j] - 1.0 - expected).abs() < 1e-5);
+            }
+        }
+        let mut sum = vec![1.0; n * k];
+        multiply_add_transposed(
+            &mut sum,
+            Matrix { data: &out, rows: m, columns: n, row_stride: n },
+            Matrix { data: &a, rows: m, columns: k, row_stride: 10 },
+        );
+        for i in 0..n {
+            for j in 0..k {
+                let expected: f32 = (0..m).map(|l| out[l * n + i] * a[l * 10 + j]).sum();
+                assert!((sum[i * k + j] - 1.0 - expected).abs() < 1e-5);
             }
         }
     }

@@ -18,7 +18,8 @@ pub struct Array {
 
 impl Array {
     fn from_json(value: &Value) -> Option<Self> {
-        let shape = value.get("s")?.as_array()?.iter().map(|n| n.as_u64().expect("a size") as usize).collect();
+        let shape =
+            value.get("s")?.as_array()?.iter().map(|n| n.as_u64().expect("a size") as usize).collect();
         let numbers = value.get("d").or_else(|| value.get("i"))?;
         let data = match numbers {
             Value::Array(numbers) => {

@@ -1,6 +1,6 @@
 //! What one attention layer computes: scale, causality, positions, mask, normaliser.
 
-use super::Selection;
+use super::{Selection, T5Bias};
 use crate::rotary::Rotary;
 use std::sync::Arc;
 
@@ -56,19 +56,6 @@ pub enum PosRule {
     },
     /// A learned bias by bucket of `key position - query position` (Raffel et al. 2020).
     T5(T5Bias),
-}
-
-/// The table of relative-position biases of T5.
-#[derive(Clone, Debug)]
-pub struct T5Bias {
-    /// `[query heads, buckets]`
-    pub table: Arc<[f32]>,
-    /// Buckets, 32 in T5.
-    pub buckets: usize,
-    /// Distances from here on share a bucket, 128 in T5.
-    pub max_distance: u32,
-    /// Half of the buckets for keys after the query.
-    pub bidirectional: bool,
 }
 
 /// Which keys a query sees. Positions decide, not slots.
