@@ -87,6 +87,12 @@ pub enum PolicyError {
         /// The stage that cannot follow it.
         second: String,
     },
+    /// Scores from attention that is no softmax.
+    #[error("{policy} works with softmax attention only")]
+    Normalizer {
+        /// The stage.
+        policy: String,
+    },
     /// No policy of this name is registered.
     #[error("no cache policy is called {name}; there are {}", known.join(", "))]
     Unknown {

@@ -33,9 +33,9 @@ impl Pipeline {
                 return Err(PolicyError::Twice { kind, first, second });
             }
         }
-        let by_head = stages
-            .iter()
-            .find(|stage| stage.needs().kind == Kind::Evict && stage.needs().granularity == Granularity::Slot);
+        let by_head = stages.iter().find(|stage| {
+            stage.needs().kind == Kind::Evict && stage.needs().granularity == Granularity::Slot
+        });
         let shared = stages.iter().find(|stage| {
             stage.needs().kind == Kind::Select && stage.needs().granularity == Granularity::Shared
         });

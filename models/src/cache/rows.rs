@@ -98,8 +98,7 @@ impl Rows {
             return Ok(());
         }
         let whole = same / self.slots;
-        let mut rows =
-            Self { pages: self.pages[..whole].to_vec(), len: whole * self.slots, ..self.clone() };
+        let mut rows = Self { pages: self.pages[..whole].to_vec(), len: whole * self.slots, ..self.clone() };
         let mut row = vec![0.0; self.layout.dim];
         for &slot in &order[rows.len..] {
             self.read(slot..slot + 1, &mut row);
@@ -149,7 +148,8 @@ impl Rows {
             let rows = (len - self.len as u64).min(self.slots as u64) as usize;
             let layout = self.layout(rows);
             input.announce(layout.bytes(rows) as u64)?;
-            let mut page = pool.allocate(layout.bytes(self.slots)).map_err(|e| FileFault::Pool(Box::new(e)))?;
+            let mut page =
+                pool.allocate(layout.bytes(self.slots)).map_err(|e| FileFault::Pool(Box::new(e)))?;
             input.fill(&mut page.as_mut()[..layout.bytes(rows)])?;
             self.pages.push(Arc::new(page));
             self.len += rows;

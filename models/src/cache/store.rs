@@ -7,7 +7,7 @@ use half::bf16;
 pub enum Store {
     /// Exact.
     F32,
-    /// Rounded to 8 bits of mantissa: a relative error of at most 2^-9.
+    /// Rounded to 8 significant bits: a relative error of at most 2^-8.
     Bf16,
     /// Eight-bit integers with f32 scales (the layout of KIVI, Liu et al. 2024): keys share a scale by channel within
     /// a page, values by token. A number is off by at most half a scale, which is the largest magnitude that shares
@@ -157,7 +157,7 @@ mod tests {
                     let shared = |j: usize| layout.scale(i) == layout.scale(j);
                     let bound = match store {
                         Store::F32 => 0.0,
-                        Store::Bf16 => a.abs() / 512.0,
+                        Store::Bf16 => a.abs() / 256.0,
                         Store::Int8 => {
                             let all = numbers.iter().enumerate().filter(|(j, _)| shared(*j));
                             all.map(|(_, x)| x.abs()).fold(0.0, f32::max) / 254.0 * 1.0001

@@ -83,6 +83,13 @@ impl Vectors {
         Array::from_json(&self.json["data"][name]).unwrap_or_else(|| panic!("{}: no data.{name}", self.name))
     }
 
+    /// What a case computes, in words.
+    pub fn spec(&self, case: &str) -> &str {
+        self.json["cases"][case]["spec"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{}: {case} has no spec", self.name))
+    }
+
     /// What a case expects under a key; remembers that it was asked for.
     pub fn expected(&self, case: &str, key: &str) -> Array {
         self.compared.borrow_mut().insert(format!("{case}/{key}"));

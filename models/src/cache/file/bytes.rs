@@ -84,9 +84,7 @@ pub struct Decoder<'a> {
 impl<'a> Decoder<'a> {
     /// `size` is that of the whole file.
     pub(in crate::cache) fn new(input: &'a mut dyn Read, size: u64) -> Result<Self, FileFault> {
-        let left = size
-            .checked_sub(CHECKSUM)
-            .ok_or(FileFault::Truncated { needed: CHECKSUM, left: size })?;
+        let left = size.checked_sub(CHECKSUM).ok_or(FileFault::Truncated { needed: CHECKSUM, left: size })?;
         Ok(Self { input, left, hash: Sha256::new() })
     }
 

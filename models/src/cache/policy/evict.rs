@@ -92,9 +92,7 @@ impl<S: Scorer> CachePolicy for Evict<S> {
         let Retention { budgets, sinks, recent, .. } = &self.retention;
         let budget = budgets.slots(layer, step.length);
         let heads = scores.iter().enumerate();
-        Plan::Keep(
-            heads.map(|(h, s)| rank::retain(s, view.positions(h), budget, *sinks, *recent)).collect(),
-        )
+        Plan::Keep(heads.map(|(h, s)| rank::retain(s, view.positions(h), budget, *sinks, *recent)).collect())
     }
 
     fn on_move(&mut self, layer: usize, _view: &dyn KvView, moves: &[Vec<usize>]) {

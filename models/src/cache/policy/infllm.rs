@@ -64,7 +64,10 @@ impl InfLlm {
     /// # Panics
     /// If a block, the window or a chunk is empty.
     pub fn new(layers: usize, sizes: Sizes) -> Self {
-        assert!(sizes.block > 0 && sizes.local > 0 && sizes.chunk > 0, "block, window and chunk hold something");
+        assert!(
+            sizes.block > 0 && sizes.local > 0 && sizes.chunk > 0,
+            "block, window and chunk hold something"
+        );
         Self { sizes, layers: vec![Memory::default(); layers] }
     }
 }
@@ -122,12 +125,7 @@ impl CachePolicy for InfLlm {
 }
 
 /// Slots that are read when there are `blocks` blocks, as ascending ranges.
-fn visible(
-    sizes: &Sizes,
-    positions: &[u32],
-    blocks: u32,
-    selected: &[u32],
-) -> Vec<std::ops::Range<usize>> {
+fn visible(sizes: &Sizes, positions: &[u32], blocks: u32, selected: &[u32]) -> Vec<std::ops::Range<usize>> {
     let is_visible = |position: u32| match position.checked_sub(sizes.init) {
         None => true,
         Some(offset) => {

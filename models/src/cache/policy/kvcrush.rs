@@ -125,9 +125,7 @@ fn distance(a: &[u64], b: &[u64]) -> u32 {
 
 /// `count` of a list at equal strides, both ends included.
 fn spread(list: &[usize], count: usize) -> Vec<usize> {
-    (0..count.min(list.len()))
-        .map(|i| list[i * (list.len() - 1) / (count - 1).max(1)])
-        .collect()
+    (0..count.min(list.len())).map(|i| list[i * (list.len() - 1) / (count - 1).max(1)]).collect()
 }
 
 /// Decorates an evictor's scores. The same slots stay in all heads.
@@ -168,11 +166,7 @@ impl<S: Scorer> CachePolicy for KvCrush<S> {
     }
 
     fn needs(&self) -> Needs {
-        Needs {
-            stats: self.scorer.stats(),
-            granularity: Granularity::Shared,
-            ..Needs::new(Kind::Evict)
-        }
+        Needs { stats: self.scorer.stats(), granularity: Granularity::Shared, ..Needs::new(Kind::Evict) }
     }
 
     fn due(&self, layer: usize, step: Step) -> bool {

@@ -37,6 +37,8 @@ pub struct Splice {
     pub kept: Vec<(Range<u32>, i64)>,
     /// New positions whose tokens have to be run, from left to right.
     pub compute: Vec<Range<u32>>,
+    /// Length of the new sequence.
+    pub length: u32,
 }
 
 impl Splice {
@@ -83,9 +85,7 @@ pub fn splice(edits: &[Edit], length: u32, refresh: Refresh) -> Result<Splice, E
     if done < length {
         plan.kept.push((done..length, delta));
     }
-    if i64::from(length) + delta > i64::from(u32::MAX) {
-        return Err(EditError::TooLong);
-    }
+    plan.length = u32::try_from(i64::from(length) + delta).map_err(|_| EditError::TooLong)?;
     Ok(plan)
 }
 
@@ -112,7 +112,7 @@ mod tests {
         let edits = [edit(2..4, 1), edit(6..7, 0)];
         let plan = splice(&edits, 10, Refresh::Next(5)).expect("good edits");
         assert_eq!(plan.kept, [(0..2, 0)]);
-        assert_eq!(plan.compute, [2..8]);
+        assert_eq!((plan.compute, plan.length), (vec![2..8], 8));
     }
 
     #[test]

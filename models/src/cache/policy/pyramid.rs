@@ -24,8 +24,7 @@ pub fn budgets(length: usize, layers: usize, mean: f64, window: usize, beta: usi
 /// SnapKV's window and kernel, and a steepness of 20.
 pub fn build(settings: &Settings) -> Box<dyn CachePolicy> {
     let window = (settings.budget / 8).clamp(1, 32);
-    let budgets =
-        LayerBudgets::Pyramid { layers: settings.layers, mean: settings.budget, window, beta: 20 };
+    let budgets = LayerBudgets::Pyramid { layers: settings.layers, mean: settings.budget, window, beta: 20 };
     Box::new(snapkv::policy(budgets, window, 5, INTERVAL))
 }
 

@@ -36,7 +36,11 @@ struct Progress {
 
 impl Think {
     /// For a model of so many layers; channels are independent of each other.
+    ///
+    /// # Panics
+    /// If `ratio` is not from 0 up to but not 1.
     pub fn new(layers: usize, ratio: f64, window: usize, recent: usize, interval: usize) -> Self {
+        assert!((0.0..1.0).contains(&ratio), "some channels stay");
         Self { ratio, window, recent, interval, pairs: None, layers: vec![Progress::default(); layers] }
     }
 }
@@ -112,9 +116,7 @@ impl CachePolicy for Think {
         if progress.channels.is_empty() {
             let heads = stats.query_squares.iter().enumerate();
             progress.channels = heads
-                .map(|(head, squares)| {
-                    channels(squares, &key_squares(view, head), self.ratio, self.pairs)
-                })
+                .map(|(head, squares)| channels(squares, &key_squares(view, head), self.ratio, self.pairs))
                 .collect();
         }
         Plan::DropChannels { channels: progress.channels.clone(), recent: self.recent }
@@ -134,7 +136,7 @@ impl CachePolicy for Think {
             progress.channels = (0..input.u32()?).map(|_| input.u32s()).collect::<Result<Vec<_>, _>>()?;
             let valid = |channels: &Vec<u32>| {
                 channels.is_sorted_by(|a, b| a < b)
-                    && channels.last().is_none_or(|&last| (last as usize) < config.key_dim)
+                    && channels.last().is_some_and(|&last| (last as usize) < config.key_dim)
             };
             let heads = progress.channels.len();
             if heads != 0 && heads != config.kv_heads || !progress.channels.iter().all(valid) {

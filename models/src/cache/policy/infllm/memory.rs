@@ -128,7 +128,14 @@ impl Memory {
             let first = sizes.init + number * sizes.block;
             let mut block = Block { number, means: Vec::new(), picks: Vec::new() };
             for head in 0..heads {
-                self.represent(sizes, first..first + sizes.block, head, head / (heads / view.heads()), view, &mut block);
+                self.represent(
+                    sizes,
+                    first..first + sizes.block,
+                    head,
+                    head / (heads / view.heads()),
+                    view,
+                    &mut block,
+                );
             }
             self.blocks.push(block);
         }
@@ -146,7 +153,8 @@ impl Memory {
         block: &mut Block,
     ) {
         let positions = view.positions(kv_head);
-        let slots: Vec<usize> = (0..positions.len()).filter(|&slot| range.contains(&positions[slot])).collect();
+        let slots: Vec<usize> =
+            (0..positions.len()).filter(|&slot| range.contains(&positions[slot])).collect();
         let places: Vec<u32> = slots.iter().map(|&slot| positions[slot]).collect();
         let mean_score = |position: &u32| match self.liked.get(position) {
             Some(liked) => (liked.scores[head] / f64::from(liked.queries.max(1))) as f32,
