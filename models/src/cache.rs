@@ -328,7 +328,7 @@ impl KvCache {
             }
             self.trailing[layer].keep(|_| false);
         }
-        self.rerotations += u32::from(moves && self.config.rotary.is_some());
+        self.rerotations = self.rerotations.saturating_add(u32::from(moves && self.config.rotary.is_some()));
         self.length = splice.length;
         Ok(splice.compute)
     }

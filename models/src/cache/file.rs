@@ -109,8 +109,12 @@ impl KvCache {
         for (layer, trailing) in self.layers.iter_mut().zip(&mut self.trailing) {
             layer.load(&self.pool, &mut input)?;
             trailing.load(&mut input)?;
-            if layer.end() > self.length {
+            let end = trailing.positions().iter().map(|&position| u64::from(position) + 1).max();
+            if u64::from(layer.end()).max(end.unwrap_or(0)) > u64::from(self.length) {
                 return Err(FileFault::Corrupt("a position beyond the length"));
+            }
+            if self.policy.is_shared() && !layer.is_shared() {
+                return Err(FileFault::Corrupt("a head with slots of its own"));
             }
         }
         for stage in &mut self.policy.stages {

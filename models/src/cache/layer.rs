@@ -75,6 +75,22 @@ impl LayerCache {
         self.heads[head].pruned.as_ref().map(|pruned| &pruned.channels[..])
     }
 
+    /// Whether all heads keep the same positions.
+    pub(super) fn is_shared(&self) -> bool {
+        let sorted = |head: &HeadCache| {
+            let mut positions = head.positions.clone();
+            positions.sort_unstable();
+            positions
+        };
+        let first = self.heads.first().map(sorted);
+        self.heads.iter().all(|head| Some(sorted(head)) == first)
+    }
+
+    /// Number of slots of a head whose keys lost channels.
+    pub fn pruned_slots(&self, head: usize) -> usize {
+        self.heads[head].pruned_slots()
+    }
+
     pub(super) fn append(
         &mut self,
         pool: &PagePool,

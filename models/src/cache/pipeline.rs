@@ -60,6 +60,11 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Whether a stage relies on the same slots in all heads.
+    pub(super) fn is_shared(&self) -> bool {
+        self.stages.iter().any(|stage| stage.needs().granularity == Granularity::Shared)
+    }
+
     /// Names and settings of the stages.
     pub fn name(&self) -> String {
         self.stages.iter().map(|stage| stage.name()).collect::<Vec<_>>().join(" | ")

@@ -56,8 +56,8 @@ impl Scorer for HeavyHitters {
 
     fn scores(&mut self, layer: usize, _view: &dyn KvView, stats: &Stats) -> Vec<Vec<f32>> {
         let received = &mut self.layers[layer];
-        add(&mut received.mass, &stats.mass);
-        add(&mut received.seen, &stats.seen);
+        add(&mut received.mass, &stats.mass, |a, b| a + b);
+        add(&mut received.seen, &stats.seen, u32::saturating_add);
         match self.normalize {
             Normalize::None => received.mass.clone(),
             Normalize::Count => {
@@ -100,13 +100,13 @@ impl Scorer for HeavyHitters {
     }
 }
 
-/// Adds what new and old slots received.
-fn add<T: Copy + Default + std::ops::AddAssign>(sums: &mut Vec<Vec<T>>, new: &[Vec<T>]) {
+/// Adds what old and new slots received.
+fn add<T: Copy + Default>(sums: &mut Vec<Vec<T>>, new: &[Vec<T>], plus: impl Fn(T, T) -> T) {
     sums.resize(new.len(), Vec::new());
     for (sums, new) in sums.iter_mut().zip(new) {
         sums.resize(new.len(), T::default());
         for (sum, new) in sums.iter_mut().zip(new) {
-            *sum += *new;
+            *sum = plus(*sum, *new);
         }
     }
 }

@@ -103,7 +103,8 @@ impl CachePolicy for Think {
     }
 
     fn on_append(&mut self, layer: usize, _view: &dyn KvView, rows: usize) {
-        self.layers[layer].rows += rows as u64;
+        let progress = &mut self.layers[layer];
+        progress.rows = progress.rows.saturating_add(rows as u64);
     }
 
     fn due(&self, layer: usize, step: Step) -> bool {

@@ -99,7 +99,9 @@ impl Memory {
                     let liked = self.liked.entry(position).or_default();
                     liked.scores.resize(heads, 0.0);
                     liked.scores[head] += score;
-                    liked.queries += if head == 0 { rows.len() as u32 } else { 0 };
+                    if head == 0 {
+                        liked.queries = liked.queries.saturating_add(rows.len() as u32);
+                    }
                 }
             }
         }
@@ -130,7 +132,7 @@ impl Memory {
             for head in 0..heads {
                 self.represent(
                     sizes,
-                    first..first + sizes.block,
+                    first..first.saturating_add(sizes.block),
                     head,
                     head / (heads / view.heads()),
                     view,
