@@ -60,13 +60,11 @@ pub struct Settings {
 
 /// Builds a policy by its name.
 pub fn by_name(name: &str, settings: &Settings) -> Result<Box<dyn CachePolicy>, PolicyError> {
-    match REGISTRY.iter().find(|(known, _)| *known == name) {
-        Some((_, build)) => Ok(build(settings)),
-        None => {
-            let known = REGISTRY.iter().map(|(name, _)| *name).collect();
-            Err(PolicyError::Unknown { name: name.to_owned(), known })
-        }
-    }
+    let entry = REGISTRY.iter().find(|(known, _)| *known == name);
+    entry.map(|(_, build)| build(settings)).ok_or_else(|| PolicyError::Unknown {
+        name: name.to_owned(),
+        known: REGISTRY.iter().map(|(name, _)| *name).collect(),
+    })
 }
 
 /// What a policy does; also the order in which policies follow each other.

@@ -85,13 +85,12 @@ impl PagePool {
         }
         let State { classes, reserved, used } = &mut *state;
         let class = classes.entry(bytes).or_default();
-        let number = match class.open.first() {
-            Some(&number) => number,
-            None => {
-                let slab = Slab::map(bytes)?;
-                *reserved += slab.map.len();
-                class.add(slab)
-            }
+        let number = if let Some(&number) = class.open.first() {
+            number
+        } else {
+            let slab = Slab::map(bytes)?;
+            *reserved += slab.map.len();
+            class.add(slab)
         };
         let slab = class.slabs.get_mut(&number).expect("open slabs exist");
         let Reverse(index) = slab.free.pop().expect("an open slab has a free page");
@@ -168,7 +167,8 @@ struct Class {
 impl Class {
     /// Under the lowest number that is free.
     fn add(&mut self, slab: Slab) -> u32 {
-        let number = (0..).find(|number| !self.slabs.contains_key(number)).expect("fewer than 2^32 slabs");
+        let free = self.slabs.keys().zip(0..).find(|(number, i)| **number != *i);
+        let number = free.map_or(self.slabs.len() as u32, |(_, i)| i);
         self.slabs.insert(number, slab);
         self.open.insert(number);
         number

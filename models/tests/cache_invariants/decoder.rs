@@ -69,7 +69,9 @@ impl Decoder {
         let layer = |layer: usize| {
             let matrix = |which: u64, rows: usize, columns: usize| {
                 let mut numbers = noise(rows * columns, seed + 10 * layer as u64 + which);
-                numbers.iter_mut().for_each(|x| *x *= 2.0 / (rows as f32).sqrt());
+                for x in &mut numbers {
+                    *x *= 2.0 / (rows as f32).sqrt();
+                }
                 numbers
             };
             [

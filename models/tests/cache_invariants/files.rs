@@ -94,13 +94,15 @@ fn apply(bytes: &mut Vec<u8>, damage: &Damage) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn damage_is_found(which: prop::sample::Index, damages in prop::collection::vec(damage(), 1..4)) {
         let (name, store, good) = which.get(saved());
         let mut bytes = good.clone();
-        damages.iter().for_each(|damage| apply(&mut bytes, damage));
+        for damage in &damages {
+            apply(&mut bytes, damage);
+        }
         if bytes != *good {
             prop_assert!(load_bytes(&bytes, name, *store).is_err());
         }
@@ -111,7 +113,9 @@ proptest! {
     fn sealed_damage_does_no_harm(which: prop::sample::Index, damages in prop::collection::vec(damage(), 1..4)) {
         let (name, store, good) = which.get(saved());
         let mut bytes = good.clone();
-        damages.iter().for_each(|damage| apply(&mut bytes, damage));
+        for damage in &damages {
+            apply(&mut bytes, damage);
+        }
         seal(&mut bytes);
         if let Ok(mut cache) = load_bytes(&bytes, name, *store) {
             let next = cache.length().min(u32::MAX - 8);

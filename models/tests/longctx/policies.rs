@@ -202,7 +202,7 @@ fn snap(vectors: &Vectors, case: &str) {
 /// The spec names length, window and steepness: `pyramid_budgets(4096,L,keep_ratio,64,20)`.
 fn budgets(vectors: &Vectors, case: &str) {
     let numbers: Vec<usize> = vectors
-        .spec(case)
+        .description(case)
         .split(|c: char| !c.is_ascii_digit())
         .filter_map(|number| number.parse().ok())
         .collect();

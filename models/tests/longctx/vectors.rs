@@ -83,13 +83,6 @@ impl Vectors {
         Array::from_json(&self.json["data"][name]).unwrap_or_else(|| panic!("{}: no data.{name}", self.name))
     }
 
-    /// What a case computes, in words.
-    pub fn spec(&self, case: &str) -> &str {
-        self.json["cases"][case]["spec"]
-            .as_str()
-            .unwrap_or_else(|| panic!("{}: {case} has no spec", self.name))
-    }
-
     /// What a case expects under a key; remembers that it was asked for.
     pub fn expected(&self, case: &str, key: &str) -> Array {
         self.compared.borrow_mut().insert(format!("{case}/{key}"));
@@ -98,6 +91,7 @@ impl Vectors {
     }
 
     /// Compares numbers: `tolerance` is absolute, and relative for numbers above 1.
+    #[allow(clippy::float_cmp, reason = "infinities are equal or not")]
     pub fn close(&self, case: &str, key: &str, ours: &[f64], tolerance: f64) {
         let theirs = self.expected(case, key);
         assert_eq!(ours.len(), theirs.data.len(), "{}: {case}/{key} of shape {:?}", self.name, theirs.shape);
@@ -116,6 +110,13 @@ impl Vectors {
     /// Rows of `[heads, rows, dim]` that an expected array of fewer rows holds: every n-th.
     pub fn thinned(rows: usize, stored: usize) -> Vec<usize> {
         (0..rows).step_by(rows.div_ceil(stored)).collect()
+    }
+
+    /// What a case computes, in words.
+    pub fn description(&self, case: &str) -> &str {
+        self.json["cases"][case]["spec"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{}: {case} has no spec", self.name))
     }
 
     /// Keys of all cases that nothing was compared with.

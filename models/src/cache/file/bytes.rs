@@ -36,19 +36,25 @@ impl<'a> Encoder<'a> {
     /// A list of numbers.
     pub fn u32s(&mut self, numbers: &[u32]) {
         self.u64(numbers.len() as u64);
-        numbers.iter().for_each(|number| self.u32(*number));
+        for number in numbers {
+            self.u32(*number);
+        }
     }
 
     /// A list of numbers.
     pub fn f32s(&mut self, numbers: &[f32]) {
         self.u64(numbers.len() as u64);
-        numbers.iter().for_each(|number| self.u32(number.to_bits()));
+        for number in numbers {
+            self.u32(number.to_bits());
+        }
     }
 
     /// A list of numbers.
     pub fn f64s(&mut self, numbers: &[f64]) {
         self.u64(numbers.len() as u64);
-        numbers.iter().for_each(|number| self.u64(number.to_bits()));
+        for number in numbers {
+            self.u64(number.to_bits());
+        }
     }
 
     /// A string.
