@@ -246,3 +246,32 @@ impl<'a> Sight<'a> {
         marks.into_iter().take(tile.slots()).map(|mark| mark == 0.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_tile_says_holds_for_each_of_its_pairs() {
+        let ranges = || (0..6_u32).flat_map(|low| (low..6).map(move |high| Bounds { low, high }));
+        let windows = (0..4).flat_map(|l| (0..3).flat_map(move |r| (0..5).map(move |s| (l, r, s))));
+        let windows = windows.map(|(left, right, sink)| Test::Near { left, right, sink });
+        for test in windows.chain([Test::Same, Test::Near { left: u32::MAX, right: 0, sink: 0 }]) {
+            for (query, key) in ranges().flat_map(|query| ranges().map(move |key| (query, key))) {
+                let pairs = (query.low..=query.high).flat_map(|i| (key.low..=key.high).map(move |j| (i, j)));
+                let seen: Vec<bool> = pairs
+                    .map(|(i, j)| {
+                        let mut score = [0.0];
+                        test.hide(i, &[j], &mut score);
+                        score[0] == 0.0
+                    })
+                    .collect();
+                match test.tile(query, key) {
+                    Seen::No => assert!(!seen.contains(&true), "{test:?} of {query:?} and {key:?}"),
+                    Seen::Fully => assert!(!seen.contains(&false), "{test:?} of {query:?} and {key:?}"),
+                    Seen::Partly => assert!(seen.len() > 1, "{test:?} of {query:?} and {key:?}"),
+                }
+            }
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! `A = softplus(ln D * ln N * q.k)` over the `N` visible keys of a row, divided by its sum (LSSA); then
 //! `relu(A N - O)^p`, divided by its sum again (LSSAR), with `O = 0` where `N <= 3` and 1 elsewhere. All sums are plain, so
-//! no running maximum is kept; the power is taken of a row divided by its maximum, which would overflow otherwise.
+//! no running maximum is kept: a score below -87 weighs nothing. The power is taken of a row divided by its maximum, which would overflow otherwise.
 
 use super::cover::Cover;
 use super::queries::Queries;

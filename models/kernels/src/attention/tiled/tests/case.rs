@@ -279,7 +279,7 @@ fn mask_rule(shape: &Shape, view: &ByHead, noise: &mut Noise) -> MaskRule {
     let window = |noise: &mut Noise| MaskRule::Window {
         left: noise.below(300) as u32,
         right: noise.below(50) as u32,
-        sink: noise.below(9) as u32,
+        sink: [noise.below(9), noise.below(400)][noise.below(2)] as u32,
     };
     let segments = |noise: &mut Noise| {
         // Runs of one segment, so that whole tiles are inside and outside.
