@@ -1,6 +1,7 @@
 //! DNA language models: tokens in, embeddings, scores and sequences out.
 
 pub mod attention;
+pub mod cache;
 pub mod checkpoint;
 pub mod decode;
 pub mod device;
@@ -8,4 +9,3 @@ pub mod family;
 pub mod mixer;
 pub mod nn;
 pub mod run;
-pub mod select;

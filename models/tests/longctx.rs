@@ -3,10 +3,12 @@
 //! Runs over the project's own file and over every file named in `KILOBASE_EXTRA_VECTORS` (separated by colons) of the
 //! same form, which may have other sizes. Every key of every case must be compared; an unknown case fails.
 #![allow(clippy::print_stdout, reason = "a test says what it compared")]
+#![allow(unreachable_pub, reason = "modules of a test")]
 
 mod longctx {
     pub mod decoding;
     pub mod mixers;
+    pub mod policies;
     pub mod positions;
     pub mod select;
     pub mod vectors;
@@ -18,8 +20,13 @@ use std::path::{Path, PathBuf};
 /// What each area makes of a case: whether it knows it.
 type Area = fn(&Vectors, &str) -> bool;
 
-const AREAS: &[Area] =
-    &[longctx::decoding::check, longctx::mixers::check, longctx::positions::check, longctx::select::check];
+const AREAS: &[Area] = &[
+    longctx::decoding::check,
+    longctx::mixers::check,
+    longctx::policies::check,
+    longctx::positions::check,
+    longctx::select::check,
+];
 
 #[test]
 fn every_key_of_every_case() {

@@ -47,22 +47,29 @@ impl TiledAttention for Flex {
     fn tiled_attention(q: FlexTensor, k: FlexTensor, v: FlexTensor, call: Call) -> (FlexTensor, FlexTensor) {
         let (q, k, v) = (readable(q), readable(k), readable(v));
         let (q, k, v) = (heads(&q), heads(&k), heads(&v));
-        let slopes = match &call.spec.pos {
-            PosRule::None => None,
-            PosRule::Alibi { slopes } => Some(&slopes[..]),
+        let pos = match &call.spec.pos {
+            PosRule::None => kernel::PosRule::None,
+            PosRule::Alibi { slopes } => kernel::PosRule::Alibi { slopes: slopes[..].into(), cap: None },
         };
+        let spec =
+            kernel::AttnSpec { causal: call.spec.causal, pos, ..kernel::AttnSpec::new(call.spec.scale) };
+        let views: Vec<kernel::Strided<'_>> = call
+            .keys
+            .offsets()
+            .windows(2)
+            .map(|w| kernel::Strided {
+                k: k.slice(w[0]..w[1]),
+                v: v.slice(w[0]..w[1]),
+                positions: &call.keys.positions()[w[0]..w[1]],
+                form: kernel::KeyForm::Raw,
+            })
+            .collect();
+        let rows = call.queries.offsets().windows(2).map(|w| w[0]..w[1]);
+        let sequences: Vec<kernel::Sequence<'_>> =
+            rows.zip(&views).map(|(rows, kv)| kernel::Sequence { rows, kv }).collect();
         let mut out = vec![0.0_f32; q.rows * q.heads * v.dim];
         let mut lse = vec![0.0_f32; q.rows * q.heads];
-        kernel::forward(
-            q,
-            k,
-            v,
-            kernel::Packing { offsets: call.queries.offsets(), positions: call.queries.positions() },
-            kernel::Packing { offsets: call.keys.offsets(), positions: call.keys.positions() },
-            kernel::Scoring { scale: call.spec.scale, causal: call.spec.causal, alibi: slopes },
-            &mut out,
-            &mut lse,
-        );
+        kernel::forward(q, call.queries.positions(), &sequences, &spec, None, &mut out, &mut lse);
         (
             FlexTensor::from_data(TensorData::new(out, [q.rows, q.heads, v.dim])),
             FlexTensor::from_data(TensorData::new(lse, [q.rows, q.heads])),

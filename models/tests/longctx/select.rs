@@ -5,10 +5,10 @@ use kilobase_kernels::attention::{
     AttnSpec, Collect, Heads, KeyForm, Selection, Sequence, Strided, collect, forward,
 };
 use kilobase_kernels::rotary::{RopeStyle, Rotary};
-use kilobase_models::select::hip::Hip;
-use kilobase_models::select::infllm2::{InfLlmV2, Units};
-use kilobase_models::select::mpcache::{self, Boxes, MpCache};
-use kilobase_models::select::squeezed::{self, Clusters, Squeezed};
+use kilobase_models::cache::select::hip::Hip;
+use kilobase_models::cache::select::infllm2::{InfLlmV2, Units};
+use kilobase_models::cache::select::mpcache::{self, Boxes, MpCache};
+use kilobase_models::cache::select::squeezed::{self, Clusters, Squeezed};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;

@@ -99,6 +99,7 @@ impl Vectors {
     }
 
     /// Compares numbers: `tolerance` is absolute, and relative for numbers above 1.
+    #[allow(clippy::float_cmp, reason = "infinities are equal or not")]
     pub fn close(&self, case: &str, key: &str, ours: &[f64], tolerance: f64) {
         let theirs = self.expected(case, key);
         assert_eq!(ours.len(), theirs.data.len(), "{}: {case}/{key} of shape {:?}", self.name, theirs.shape);
@@ -117,6 +118,13 @@ impl Vectors {
     /// Rows of `[heads, rows, dim]` that an expected array of fewer rows holds: every n-th.
     pub fn thinned(rows: usize, stored: usize) -> Vec<usize> {
         (0..rows).step_by(rows.div_ceil(stored)).collect()
+    }
+
+    /// What a case computes, in words.
+    pub fn description(&self, case: &str) -> &str {
+        self.json["cases"][case]["spec"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{}: {case} has no spec", self.name))
     }
 
     /// Keys of all cases that nothing was compared with.
