@@ -9,7 +9,7 @@ mod linear;
 mod residual;
 mod tensors;
 
-pub use kilobase_kernels::matmul::{Activation, Precision};
+pub use kilobase_kernels::matmul::{Activation, Kernel, Precision};
 pub use linear::Linear;
 pub use residual::{GatedMlp, LinearNorm, PackedLinearNorm};
 pub use tensors::Tensors;

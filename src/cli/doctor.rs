@@ -1,6 +1,7 @@
 use std::io::Write;
 
 use kilobase::models::device::{self, CudaProbe, DeviceRequest};
+use kilobase::models::nn::{Kernel, Precision};
 use serde::Serialize;
 
 use super::{Ctx, output::Stdout};
@@ -20,10 +21,25 @@ struct Report {
     target: String,
     features: Vec<&'static str>,
     processor: Processor,
+    kernels: Kernels,
     threads: usize,
     memory: Option<Memory>,
     cuda: Cuda,
     device: Device,
+}
+
+/// What multiplies matrices on the processor, by `--dtype`.
+#[derive(Debug, Serialize)]
+struct Kernels {
+    f32: String,
+    bf16: String,
+}
+
+impl Kernels {
+    fn look() -> Self {
+        let best = |precision| Kernel::best(precision).to_string();
+        Self { f32: best(Precision::F32), bf16: best(Precision::Bf16) }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -78,6 +94,7 @@ impl Report {
             target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
             features,
             processor: Processor::look(),
+            kernels: Kernels::look(),
             threads,
             memory: Memory::look(),
             cuda: Cuda::new(device::probe_cuda()),
@@ -104,6 +121,7 @@ impl Report {
             )
         };
         writeln!(out, "           has {}; has not {}", has(true), has(false))?;
+        writeln!(out, "           multiplies f32 by {}; bf16 by {}", self.kernels.f32, self.kernels.bf16)?;
         writeln!(out, "threads    {}", self.threads)?;
         match &self.memory {
             None => writeln!(out, "memory     this system does not tell")?,

@@ -119,12 +119,12 @@ impl fmt::Display for Kernel {
             _ => "portable",
         };
         match *self {
-            Self::F32(a) => write!(f, "f32 {}", arch(a)),
-            Self::Widened(a) => write!(f, "bf16 weights, f32 {}", arch(a)),
+            Self::F32(a) => f.write_str(arch(a)),
+            Self::Widened(a) => write!(f, "{} after widening", arch(a)),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Bf16(_) => f.write_str("bf16 avx512"),
+            Self::Avx512Bf16(_) => f.write_str("avx512_bf16"),
             #[cfg(target_arch = "x86_64")]
-            Self::Amx(_) => f.write_str("bf16 amx"),
+            Self::Amx(_) => f.write_str("amx_bf16"),
         }
     }
 }

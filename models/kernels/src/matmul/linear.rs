@@ -76,22 +76,26 @@ pub(super) fn product(
                 let row = rows.start + tile.row + i;
                 // SAFETY: jobs have disjoint rows or panels, and a job finishes a tile once.
                 let target = unsafe { out.part(row, tile.column..end) };
-                target.copy_from_slice(&values[..target.len()]);
-                if let Some(bias) = bias {
-                    add(target, &bias[tile.column..end]);
-                }
-                if let Some(residual) = residual {
-                    add(target, &residual.row(row)[tile.column..end]);
-                }
+                let columns = tile.column..end;
+                let bias = bias.map(|bias| &bias[columns.clone()]);
+                finish(target, values, bias, residual.map(|residual| &residual.row(row)[columns]));
             }
         },
     );
 }
 
+/// One loop for each case: short rows are not worth more than one pass.
 #[inline(always)]
-fn add(target: &mut [f32], values: &[f32]) {
-    for (target, value) in target.iter_mut().zip(values) {
-        *target += value;
+fn finish(target: &mut [f32], values: &[f32], bias: Option<&[f32]>, residual: Option<&[f32]>) {
+    let pairs = target.iter_mut().zip(values);
+    match (bias, residual) {
+        (None, None) => pairs.for_each(|(target, &value)| *target = value),
+        (Some(summand), None) | (None, Some(summand)) => {
+            pairs.zip(summand).for_each(|((target, &value), &summand)| *target = value + summand);
+        }
+        (Some(bias), Some(residual)) => pairs
+            .zip(bias.iter().zip(residual))
+            .for_each(|((target, &value), (&bias, &residual))| *target = value + bias + residual),
     }
 }
 
