@@ -2,9 +2,14 @@
 //!
 //! Runs over the project's own file and over every file named in `KILOBASE_EXTRA_VECTORS` (separated by colons) of the
 //! same form, which may have other sizes. Every key of every case must be compared; an unknown case fails.
-#![allow(clippy::print_stdout, reason = "a test says what it compared")]
+#![allow(
+    clippy::print_stdout,
+    unreachable_pub,
+    reason = "a test says what it compared; its parts see each other"
+)]
 
 mod longctx {
+    pub mod attention;
     pub mod vectors;
 }
 
@@ -14,7 +19,7 @@ use std::path::{Path, PathBuf};
 /// What each area makes of a case: whether it knows it.
 type Area = fn(&Vectors, &str) -> bool;
 
-const AREAS: &[Area] = &[];
+const AREAS: &[Area] = &[longctx::attention::check];
 
 #[test]
 fn every_key_of_every_case() {
