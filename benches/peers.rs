@@ -51,7 +51,9 @@ fn main() {
     if rows.iter().any(|row| row.what == "encoder" || row.what == "layer") {
         write_model(models.path(), if rows[0].what == "layer" { 1 } else { 12 });
     }
-    println!("| what | shape | dtype | threads | ours s | torch s (form) | ratio | ours MiB | torch MiB | memory |");
+    println!(
+        "| what | shape | dtype | threads | ours s | torch s (form) | ratio | ours MiB | torch MiB | memory |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for row in rows {
         let ours = run(Command::new(std::env::current_exe().expect("this program"))
@@ -59,8 +61,10 @@ fn main() {
             .args(row.arguments())
             .env("KILOBASE_BENCH_MODEL", models.path())
             .env("RAYON_NUM_THREADS", row.threads.to_string()));
-        let forms: &[&str] = if matches!(row.what.as_str(), "encoder" | "layer") { &["sdpa", "eager"] } else { &[""] };
-        let theirs: Vec<(String, Value)> = forms.iter().map(|form| ((*form).to_owned(), peer(&row, form))).collect();
+        let forms: &[&str] =
+            if matches!(row.what.as_str(), "encoder" | "layer") { &["sdpa", "eager"] } else { &[""] };
+        let theirs: Vec<(String, Value)> =
+            forms.iter().map(|form| ((*form).to_owned(), peer(&row, form))).collect();
         print_row(&row, &ours, &theirs);
     }
 }
@@ -69,12 +73,12 @@ fn parse(arguments: &[String]) -> Vec<Row> {
     let usage = "peers encoder|layer|gemm|attention (--shape AxB | --lengths A,B) [--bias] [--dtype f32,bf16] \
                  [--threads 1,2] [--repeats N] [--warm-up N]";
     let what = arguments.first().unwrap_or_else(|| panic!("usage: {usage}")).clone();
-    let mut row =
-        Row { what, shape: Vec::new(), dtype: String::new(), threads: 0, repeats: 3, warm_up: 1 };
+    let mut row = Row { what, shape: Vec::new(), dtype: String::new(), threads: 0, repeats: 3, warm_up: 1 };
     let (mut dtypes, mut threads) = ("f32".to_owned(), "2".to_owned());
     let mut rest = arguments[1..].iter();
     while let Some(flag) = rest.next() {
-        let mut value = || rest.next().unwrap_or_else(|| panic!("{flag} takes a value; usage: {usage}")).clone();
+        let mut value =
+            || rest.next().unwrap_or_else(|| panic!("{flag} takes a value; usage: {usage}")).clone();
         match flag.as_str() {
             "--shape" | "--lengths" => row.shape.extend([flag.clone(), value()]),
             "--bias" => row.shape.push(flag.clone()),

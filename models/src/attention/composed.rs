@@ -3,63 +3,46 @@
 //! Queries are taken a tile at a time, so one tile of scores exists at once outside autodiff (which keeps them
 //! all for the backward pass).
 
-use super::{Attended, AttnSpec, KvView, Packing, PosRule};
-use burn::tensor::{Device, Tensor, TensorData};
+mod normalise;
+mod places;
+mod rotate;
+
+use super::{Attended, AttnSpec, Kv, Packing, PosRule};
+use burn::tensor::Tensor;
+use normalise::normalise;
+use places::Places;
+use rotate::Turned;
+use std::ops::Range;
 
 /// Scores of one tile of queries and all keys of its sequence are held at once.
 const QUERY_TILE: usize = 512;
 
-pub(super) fn attention(q: &Tensor<3>, q_packing: &Packing, kv: &KvView, spec: &AttnSpec) -> Attended {
+pub(super) fn attention(
+    q: &Tensor<3>,
+    q_packing: &Packing,
+    kv: &Kv,
+    spec: &AttnSpec,
+    table: Option<&Tensor<2>>,
+) -> Attended {
     let [_, heads, _] = q.dims();
-    let [_, kv_heads, v_dim] = kv.v.dims();
+    let v_dim = kv.v.dims()[2];
     let device = q.device();
-    let group = heads / kv_heads;
+    let spans = |packing: &Packing| -> Vec<_> { packing.offsets().windows(2).map(|w| w[0]..w[1]).collect() };
     let (mut outs, mut lses) = (Vec::new(), Vec::new());
-    for (rows, slots) in q_packing.offsets().windows(2).zip(kv.packing.offsets().windows(2)) {
-        let count = slots[1] - slots[0];
-        if rows[1] == rows[0] {
+    for (rows, slots) in spans(q_packing).into_iter().zip(spans(&kv.packing)) {
+        if rows.is_empty() {
             continue;
         }
-        if count == 0 {
-            outs.push(Tensor::zeros([rows[1] - rows[0], heads, v_dim], &device));
-            lses.push(Tensor::full([rows[1] - rows[0], heads], f32::NEG_INFINITY, &device));
+        if slots.is_empty() {
+            outs.push(Tensor::zeros([rows.len(), heads, v_dim], &device));
+            lses.push(Tensor::full([rows.len(), heads], f32::NEG_INFINITY, &device));
             continue;
         }
-        let by_head = |t: &Tensor<3>| {
-            let t = t.clone().narrow(0, slots[0], count).swap_dims(0, 1); // [kv heads, slots, dim]
-            let [kv_heads, slots, dim] = t.dims();
-            t.reshape([kv_heads, 1, slots, dim]).repeat_dim(1, group).reshape([heads, slots, dim])
-        };
-        let (k, v) = (by_head(&kv.k).swap_dims(1, 2), by_head(&kv.v));
-        let key_positions = &kv.packing.positions()[slots[0]..slots[1]];
-        for first in (rows[0]..rows[1]).step_by(QUERY_TILE) {
-            let tile = QUERY_TILE.min(rows[1] - first);
-            let positions = &q_packing.positions()[first..first + tile];
-            let q = q.clone().narrow(0, first, tile).swap_dims(0, 1); // [heads, tile, dim]
-            let mut scores = q.matmul(k.clone()).mul_scalar(spec.scale); // [heads, tile, slots]
-            if let PosRule::Alibi { slopes } = &spec.pos {
-                let slopes = Tensor::<1>::from_floats(&slopes[..], &device).reshape([heads, 1, 1]);
-                let distance = grid(positions, key_positions, |i, j| i.abs_diff(j) as f32, &device);
-                scores = scores - slopes * distance;
-            }
-            let hidden = spec.causal.then(|| {
-                let later = grid(positions, key_positions, |i, j| f32::from(u8::from(j > i)), &device);
-                later.equal_scalar(1.0).expand(scores.dims())
-            });
-            if let Some(hidden) = &hidden {
-                // The lowest finite number, not minus infinity: a row that sees nothing must not become NaN.
-                scores = scores.mask_fill(hidden.clone(), f32::MIN);
-            }
-            let max = scores.clone().detach().max_dim(2); // [heads, tile, 1]
-            let mut weights = (scores - max.clone()).exp();
-            if let Some(hidden) = hidden {
-                weights = weights.mask_fill(hidden, 0.0);
-            }
-            let sum = weights.clone().sum_dim(2); // [heads, tile, 1]
-            let none = sum.clone().equal_scalar(0.0);
-            let out = weights.matmul(v.clone()) / sum.clone().mask_fill(none, 1.0); // [heads, tile, v dim]
+        let sequence = Sequence::new(q, q_packing, kv, spec, rows.clone(), slots);
+        for start in (0..rows.len()).step_by(QUERY_TILE) {
+            let (out, lse) = sequence.attend(start..rows.len().min(start + QUERY_TILE), table);
             outs.push(out.swap_dims(0, 1));
-            lses.push((sum.log() + max).squeeze_dim::<2>(2).swap_dims(0, 1));
+            lses.push(lse.squeeze_dim::<2>(2).swap_dims(0, 1));
         }
     }
     if outs.is_empty() {
@@ -71,9 +54,56 @@ pub(super) fn attention(q: &Tensor<3>, q_packing: &Packing, kv: &KvView, spec: &
     Attended { out: Tensor::cat(outs, 0), lse: Tensor::cat(lses, 0) }
 }
 
-/// `[1, queries, keys]` of a function of the two positions.
-fn grid(queries: &[u32], keys: &[u32], f: impl Fn(u32, u32) -> f32, device: &Device) -> Tensor<3> {
-    let values: Vec<f32> =
-        queries.iter().flat_map(|&i| keys.iter().map(move |&j| (i, j))).map(|(i, j)| f(i, j)).collect();
-    Tensor::from_data(TensorData::new(values, [1, queries.len(), keys.len()]), device)
+/// One sequence, by head.
+struct Sequence<'a> {
+    spec: &'a AttnSpec,
+    turned: Turned,
+    /// `[heads, slots, value dim]`
+    v: Tensor<3>,
+    group: usize,
+    query_positions: &'a [u32],
+    key_positions: &'a [u32],
+}
+
+impl<'a> Sequence<'a> {
+    fn new(
+        q: &Tensor<3>,
+        q_packing: &'a Packing,
+        kv: &'a Kv,
+        spec: &'a AttnSpec,
+        rows: Range<usize>,
+        slots: Range<usize>,
+    ) -> Self {
+        let [_, heads, _] = q.dims();
+        let group = heads / kv.k.dims()[1];
+        let by_head = |t: &Tensor<3>| {
+            let t = t.clone().narrow(0, slots.start, slots.len()).swap_dims(0, 1); // [kv heads, slots, dim]
+            let [kv_heads, slots, dim] = t.dims();
+            t.reshape([kv_heads, 1, slots, dim]).repeat_dim(1, group).reshape([heads, slots, dim])
+        };
+        let query_positions = &q_packing.positions()[rows.clone()];
+        let key_positions = &kv.packing.positions()[slots.clone()];
+        let q = q.clone().narrow(0, rows.start, rows.len()).swap_dims(0, 1); // [heads, rows, dim]
+        let turned = Turned::new(spec, q, by_head(&kv.k), query_positions, key_positions, kv.form);
+        Self { spec, turned, v: by_head(&kv.v), group, query_positions, key_positions }
+    }
+
+    /// `out` `[heads, rows, value dim]` and `lse` `[heads, rows, 1]` of a tile of queries.
+    fn attend(&self, rows: Range<usize>, table: Option<&Tensor<2>>) -> (Tensor<3>, Tensor<3>) {
+        let device = self.v.device();
+        let places = Places::new(&self.query_positions[rows.clone()], self.key_positions, &device);
+        let hidden = places.hidden(self.spec, rows.clone(), self.turned.heads(), self.group);
+        let products = self.turned.products(rows, &places); // [heads, rows, slots]
+        let mut scores = normalise::scaled(self.spec, products, hidden.as_ref(), self.turned.dim());
+        if let Some(cap) = self.spec.softcap {
+            scores = scores.div_scalar(cap).tanh().mul_scalar(cap);
+        }
+        match &self.spec.pos {
+            PosRule::None | PosRule::Rope { .. } => {}
+            PosRule::Alibi { slopes, cap } => scores = scores - places.alibi(slopes, *cap),
+            PosRule::T5(bias) => scores = scores + places.t5(bias, table),
+        }
+        let (weights, lse) = normalise(self.spec.norm, scores, hidden);
+        (weights.matmul(self.v.clone()), lse)
+    }
 }

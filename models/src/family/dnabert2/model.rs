@@ -1,7 +1,7 @@
 //! Embeddings, attention, block, encoder, heads.
 
 use super::Config;
-use crate::attention::{AttnSpec, KvView, Packing, PosRule, alibi, attention};
+use crate::attention::{AttnSpec, Kv, Packing, PosRule, alibi, attention};
 use crate::checkpoint::{self, Weights};
 use crate::nn::{Activation, GatedMlp, Linear, LinearNorm, Precision, Tensors};
 use burn::module::{Module, Param};
@@ -23,7 +23,7 @@ impl Layer {
         let [tokens, hidden] = x.dims();
         let qkv = self.wqkv.forward(x.clone()).reshape([tokens, 3, heads, hidden / heads]); // [t, 3, h, d]
         let part = |i| qkv.clone().narrow(1, i, 1).squeeze_dim::<3>(1); // [t, h, d]
-        let kv = KvView { k: part(1), v: part(2), packing: packing.clone() };
+        let kv = Kv::new(part(1), part(2), packing.clone());
         let attended = attention(part(0), packing, kv, spec).out.reshape([tokens, hidden]);
         self.mlp.forward(self.attention_out.forward(attended, x))
     }
@@ -146,9 +146,8 @@ impl DnaBert2 {
         let packing = Packing::from_offsets(batch.cu_seqlens());
         let head_dim = self.hidden_size() / self.heads;
         let spec = AttnSpec {
-            scale: 1.0 / (head_dim as f32).sqrt(),
-            causal: false,
-            pos: PosRule::Alibi { slopes: alibi::slopes(self.heads).into() },
+            pos: PosRule::Alibi { slopes: alibi::slopes(self.heads).into(), cap: None },
+            ..AttnSpec::new(1.0 / (head_dim as f32).sqrt())
         };
         visit(0, x.clone());
         for (n, layer) in self.layers.iter().enumerate().take(last) {
