@@ -103,7 +103,7 @@ impl<'a> Sequence<'a> {
             PosRule::Alibi { slopes, cap } => scores = scores - places.alibi(slopes, *cap),
             PosRule::T5(bias) => scores = scores + places.t5(bias, table),
         }
-        let (weights, lse) = normalise(self.spec.norm, scores, hidden);
+        let (weights, lse) = normalise(self.spec.norm, scores, hidden.as_ref());
         (weights.matmul(self.v.clone()), lse)
     }
 }

@@ -35,7 +35,7 @@ pub fn check(vectors: &Vectors, case: &str) -> bool {
             let positions = |name| vectors.list(name).iter().map(|&p| p as u32).collect::<Vec<_>>();
             let (queries, keys) = (positions("qpos3"), positions("kpos"));
             let rows = inputs.rows_of_q - queries.len()..inputs.rows_of_q;
-            let inputs = Inputs { queries, keys, rows, ..inputs };
+            let inputs = Inputs { rows, queries, keys, ..inputs };
             inputs.compare(vectors, case, &AttnSpec { pos: slopes(), ..spec });
         }
         "dense_padding" => {

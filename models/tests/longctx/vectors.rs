@@ -104,7 +104,7 @@ impl Vectors {
         let theirs = self.expected(case, key);
         assert_eq!(ours.len(), theirs.data.len(), "{}: {case}/{key} of shape {:?}", self.name, theirs.shape);
         for (i, (&a, &b)) in ours.iter().zip(&theirs.data).enumerate() {
-            let same = a == b || (a - b).abs() <= tolerance * b.abs().max(1.0);
+            let same = a.to_bits() == b.to_bits() || (a - b).abs() <= tolerance * b.abs().max(1.0);
             assert!(same, "{}: {case}/{key}[{i}]: {a} instead of {b}", self.name);
         }
     }

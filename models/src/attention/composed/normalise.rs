@@ -34,10 +34,10 @@ fn visible(scores: &Tensor<3>, hidden: Option<&Tensor<3, Bool>>) -> Tensor<3> {
 pub(super) fn normalise(
     norm: Normalizer,
     scores: Tensor<3>,
-    hidden: Option<Tensor<3, Bool>>,
+    hidden: Option<&Tensor<3, Bool>>,
 ) -> (Tensor<3>, Tensor<3>) {
-    let counts = visible(&scores, hidden.as_ref());
-    let hide = |x: Tensor<3>, value: f32| match &hidden {
+    let counts = visible(&scores, hidden);
+    let hide = |x: Tensor<3>, value: f32| match hidden {
         Some(hidden) => {
             let dims = x.dims();
             x.mask_fill(hidden.clone().expand(dims), value)

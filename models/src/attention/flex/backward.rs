@@ -96,15 +96,15 @@ impl<B: TiledBackward, C: CheckpointStrategy> TiledAttention for Autodiff<B, C> 
         call: Call,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let inputs = [q, k, v, table];
-        let nodes = inputs.each_ref().map(|input| input.node());
+        let nodes = inputs.each_ref().map(FloatTensor::<Self>::node);
         let result = match Step.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(mut step) => {
                 let ids = inputs.each_ref().map(|input| step.checkpoint(input));
-                let result = joined::<B>(inputs.map(|input| input.into_primitive()), call.clone());
+                let result = joined::<B>(inputs.map(FloatTensor::<Self>::into_primitive), call.clone());
                 step.finish((ids, result.clone(), call), result)
             }
             OpsKind::UnTracked(step) => {
-                step.finish(joined::<B>(inputs.map(|input| input.into_primitive()), call))
+                step.finish(joined::<B>(inputs.map(FloatTensor::<Self>::into_primitive), call))
             }
         };
         let [rows, heads, columns] = result.shape().dims();
