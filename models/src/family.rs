@@ -117,6 +117,9 @@ impl Model {
     /// Bytes of activations at the widest point of a forward pass over this many tokens, weights not counted.
     pub fn activation_bytes(&self, tokens: usize) -> u64 {
         let floats = match self {
+            // Packed: the residual, the projection, what attention makes of it, and the results of both halves of a
+            // layer; intermediate numbers exist for a few rows at a time.
+            Self::DnaBert2 { config: c, model } if model.is_packed() => 7 * c.hidden_size,
             // Of one layer, at once: the residual, the gated projection and the two halves after it; attention
             // needs 3 + 2 hidden widths where the feed-forward part needs four intermediate ones.
             Self::DnaBert2 { config: c, .. } => {

@@ -20,7 +20,7 @@ fn load(precision: Precision) -> Model {
 
 #[test]
 fn states_in_bf16_point_where_those_in_f32_do() {
-    let ids: Vec<u32> = (0..300_u32).map(|i| 5 + i * 2_654_435_761_u32.wrapping_mul(i) % 4000).collect();
+    let ids: Vec<u32> = (0..300_u32).map(|i| 5 + i * 40_503 % 4000).collect();
     let batch = PackedBatch::new(ids, None, vec![0, 7, 300]).expect("a batch");
     let (full, half) = (load(Precision::F32), load(Precision::Bf16));
     let width = full.hidden_size();

@@ -36,6 +36,11 @@ impl Linear {
         Self { weight: None, bias: None, packed: Some(Arc::new(Packed { weight, bias })) }
     }
 
+    /// Whether the weights are packed.
+    pub fn is_packed(&self) -> bool {
+        self.packed.is_some()
+    }
+
     /// `[rows, in] -> [rows, out]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         #[cfg(feature = "cpu")]

@@ -122,6 +122,11 @@ impl DnaBert2 {
         self.word_embeddings.val().device()
     }
 
+    /// Whether the layers' weights are packed for our kernels.
+    pub fn is_packed(&self) -> bool {
+        self.layers.iter().all(|layer| layer.wqkv.is_packed())
+    }
+
     /// Width of a token's state.
     pub fn hidden_size(&self) -> usize {
         self.word_embeddings.val().dims()[1]
