@@ -22,6 +22,7 @@ fn dot(left: &[u16], right: &[u16]) -> f32 {
 }
 
 #[test]
+#[allow(clippy::float_cmp, reason = "sums of whole numbers are exact")]
 fn pairs_meet_their_partners() {
     // Small whole numbers: products and sums are exact in any order.
     let whole = |n: usize, step: usize| (0..n).map(|i| (i * step % 17) as f32 - 8.0).collect::<Vec<_>>();
