@@ -39,7 +39,7 @@ pub fn gated_mlp(layer: &GatedMlp, x: Rows<'_>, out: &mut [f32]) {
         let mut intermediate = vec![0.0; x.rows * width];
         let target = Target::new(&mut intermediate, width);
         for_blocks(x.rows, layer.gated.panels(), |rows, panels| {
-            gate(layer, x.slice(rows.clone()), rows, panels, target)
+            gate(layer, x.slice(rows.clone()), rows, panels, target);
         });
         let bias = layer.bias.as_deref();
         return linear_norm(Rows::new(&intermediate, width), &layer.down, bias, x, &layer.norm, out);

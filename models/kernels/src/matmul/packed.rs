@@ -109,7 +109,7 @@ impl PackedMatrix {
 }
 
 /// All panels; weight `k` of a column goes to its group of `group` depths.
-fn panels<'a, T: Copy + Default + Send>(
+pub(super) fn panels<'a, T: Copy + Default + Send>(
     outputs: usize,
     columns: usize,
     depth: usize,

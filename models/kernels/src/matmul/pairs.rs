@@ -2,6 +2,8 @@
 
 pub(super) mod amx;
 pub(super) mod avx512;
+#[cfg(test)]
+mod tests;
 
 use super::rows::Rows;
 use crate::bf16;

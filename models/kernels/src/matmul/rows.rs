@@ -5,6 +5,7 @@ use std::ops::Range;
 
 /// `[rows, columns]` inside a slice, rows `stride` apart.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_field_names, reason = "rows and columns of a matrix")]
 pub struct Rows<'a> {
     pub(super) data: &'a [f32],
     pub(super) rows: usize,

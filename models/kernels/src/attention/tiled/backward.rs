@@ -36,8 +36,8 @@ pub struct Gradients {
 /// Gradients of `sum(d_out * out) + sum(d_lse * lse)`, given what [`forward`](super::forward) wrote for the same
 /// arguments. ALiBi slopes and frequencies are constants.
 ///
-/// Memory beyond the gradients is at most four times that of keys and values of the heads at work. The result has the same
-/// bits for any number of threads.
+/// Memory beyond the gradients is at most that of the queries and four times that of keys and values of the heads at work.
+/// The result has the same bits for any number of threads.
 ///
 /// # Panics
 /// As [`forward`](super::forward); for the softplus normalisers, which have no backward pass here; and if the heads of a

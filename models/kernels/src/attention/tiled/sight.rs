@@ -82,6 +82,7 @@ impl Test {
 
     /// Sets the scores of the keys that fail to minus infinity.
     #[inline(always)]
+    #[allow(clippy::needless_bitwise_bool, reason = "a loop without branches is vectorised")]
     fn hide(self, query: u32, keys: &[u32], scores: &mut [f32]) {
         let (low, high, sink) = match self {
             Self::Near { left, right, sink } => {

@@ -37,7 +37,7 @@ pub(super) fn attend(
         if part >= visits.len() { vec![over(&visits)] } else { visits.par_chunks(part).map(over).collect() };
     let first = parts.remove(0);
     let states =
-        parts.into_iter().fold(first, |a, b| a.into_iter().zip(b).map(|(a, b)| a.merged(b)).collect());
+        parts.into_iter().fold(first, |a, b| a.into_iter().zip(b).map(|(a, b)| a.merged(&b)).collect());
     gather(call, job, &strips, states)
 }
 
@@ -159,7 +159,7 @@ impl Running {
     }
 
     /// Both, over disjoint keys.
-    fn merged(mut self, other: Self) -> Self {
+    fn merged(mut self, other: &Self) -> Self {
         for i in 0..self.max.len() {
             let max = self.max[i].max(other.max[i]);
             if max == f32::NEG_INFINITY {
@@ -199,7 +199,9 @@ fn online(row: &mut [f32], out: &mut [f32], max: &mut f32, sum: &mut f32) {
     *sum = lanes(row, 0.0, |a, b| a + b) + *sum * exp_nonpositive(*max - new);
     if new > *max {
         let correction = exp_nonpositive(*max - new);
-        out.iter_mut().for_each(|value| *value *= correction);
+        for value in out.iter_mut() {
+            *value *= correction;
+        }
     }
     *max = new;
 }

@@ -3,7 +3,6 @@
 use super::super::block::Tile;
 use super::super::rows::Rows;
 use std::arch::asm;
-use std::cell::Cell;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -93,9 +92,8 @@ impl Tile for Amx {
     }
 }
 
-/// Eight tiles of 16 rows of 64 bytes, once a thread.
+/// Eight tiles of 16 rows of 64 bytes. For every block anew: other code on this thread may shape or release them too.
 fn configure() {
-    thread_local!(static CONFIGURED: Cell<bool> = const { Cell::new(false) });
     #[repr(C, align(64))]
     struct Config {
         palette: u8,
@@ -104,16 +102,12 @@ fn configure() {
         row_bytes: [u16; 16],
         rows: [u8; 16],
     }
-    if CONFIGURED.get() {
-        return;
-    }
     let (mut row_bytes, mut rows) = ([0; 16], [0; 16]);
     row_bytes[..8].fill(64);
     rows[..8].fill(16);
     let config = Config { palette: 1, start_row: 0, reserved: [0; 14], row_bytes, rows };
     // SAFETY: the unit is there and permitted (`available`), the operand is the 64 bytes that it reads.
     unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const config, options(nostack, readonly)) };
-    CONFIGURED.set(true);
 }
 
 /// `left`: 32 rows, `depth` apart, of `steps` x 32 numbers. `right`: `[steps][16 pairs][32 columns][2]`.

@@ -3,8 +3,8 @@
 use super::super::block::Tile;
 use super::super::rows::Rows;
 use std::arch::x86_64::{
-    __m512, __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_set1_epi32,
-    _mm512_setzero_ps, _mm512_storeu_ps,
+    __m512, __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_set1_epi32, _mm512_setzero_ps,
+    _mm512_storeu_ps,
 };
 use std::ops::Range;
 
@@ -78,10 +78,7 @@ unsafe fn multiply(
             }
         }
         for pair in 0..pairs {
-            let column = |half: usize| {
-                let bits = _mm512_loadu_si512(right.add(pair * 64 + half * 32).cast::<__m512i>());
-                std::mem::transmute::<__m512i, __m512bh>(bits)
-            };
+            let column = |half: usize| right.add(pair * 64 + half * 32).cast::<__m512bh>().read_unaligned();
             let columns = [column(0), column(1)];
             for (i, row) in acc.iter_mut().enumerate() {
                 let factor = _mm512_set1_epi32(left.add(i * depth + pair * 2).cast::<i32>().read_unaligned());
