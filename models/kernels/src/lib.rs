@@ -14,5 +14,6 @@ pub mod bf16;
 mod exp;
 pub mod matmul;
 mod micro;
+mod prefetch;
 pub mod rotary;
 mod vectorize;

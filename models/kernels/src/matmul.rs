@@ -11,6 +11,7 @@ mod kernel;
 mod linear;
 mod mlp;
 mod norm;
+mod numbers;
 mod packed;
 #[cfg(target_arch = "x86_64")]
 mod pairs;

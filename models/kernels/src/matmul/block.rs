@@ -23,7 +23,8 @@ pub(super) trait Tile: Copy {
     /// Part of a panel in the form that the micro-kernel reads.
     fn panel<'a>(self, stored: &'a [Self::Stored], scratch: &'a mut Vec<f32>) -> &'a [Self::Right];
 
-    /// `tile (+)= strip * panel` over the depths `k` of a strip that is `depth` deep; `panel` starts at `k.start`.
+    /// `tile (+)= strip * panel` over the depths `k` of a strip that is `depth` deep; `panel` starts at `k.start`. `ahead` are
+    /// weights that are needed soon.
     ///
     /// # Safety
     /// `strip` holds `ROWS * depth` numbers, `panel` `COLUMNS * k.len()`, `tile` `ROWS * COLUMNS`.
@@ -35,6 +36,7 @@ pub(super) trait Tile: Copy {
         panel: &[Self::Right],
         tile: &mut [f32],
         accumulate: bool,
+        ahead: &[Self::Stored],
     );
 }
 
@@ -112,13 +114,18 @@ pub(super) fn multiply<T: Tile>(
         for start in (0..depth.max(1)).step_by(step) {
             let k = start..(start + step).min(depth);
             for n in 0..group {
-                let panel = &stored[((first + n) * depth + k.start) * T::COLUMNS..][..k.len() * T::COLUMNS];
-                let panel = tile.panel(panel, &mut scratch.right);
+                let part =
+                    |panel: usize| &stored[(panel * depth + k.start) * T::COLUMNS..][..k.len() * T::COLUMNS];
+                let panel = tile.panel(part(first + n), &mut scratch.right);
+                // Weights come from far away; each strip fetches its share of the next panel.
+                let next = if first + n + 1 < panels.end { part(first + n + 1) } else { &[] };
+                let share = next.len().div_ceil(strips);
                 for strip in 0..strips {
+                    let ahead = &next[(strip * share).min(next.len())..((strip + 1) * share).min(next.len())];
                     let left = &left[strip * T::ROWS * depth..][..T::ROWS * depth];
                     let values = &mut scratch.tiles[(n * strips + strip) * size..][..size];
                     // SAFETY: the slices were cut to the lengths that `multiply` asks for just now.
-                    unsafe { tile.multiply(left, depth, k.clone(), panel, values, k.start > 0) };
+                    unsafe { tile.multiply(left, depth, k.clone(), panel, values, k.start > 0, ahead) };
                     if k.end == depth {
                         let row = strip * T::ROWS;
                         let rows = T::ROWS.min(x.rows - row);

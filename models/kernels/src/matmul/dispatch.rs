@@ -22,15 +22,20 @@ pub(super) fn multiply(
     let mut scratch = SCRATCH.take();
     let call = Call { x, weights, panels, scratch: &mut scratch, finish };
     match (weights.kernel(), weights.store()) {
-        (Kernel::F32(arch), Store::F32(stored)) => arch.dispatch(F32 { call, stored }),
-        (Kernel::Widened(arch), Store::Bf16(stored)) => arch.dispatch(Bf16 { call, stored }),
+        (Kernel::F32(arch), Store::F32(stored)) => arch.dispatch(F32 { call, stored: stored.as_slice() }),
+        (Kernel::Widened(arch), Store::Bf16(stored)) => {
+            arch.dispatch(Bf16 { call, stored: stored.as_slice() });
+        }
         #[cfg(target_arch = "x86_64")]
         (Kernel::Avx512Bf16(v4), Store::Bf16(stored)) => {
-            Simd::vectorize(v4, Pairs { call, stored, tile: super::pairs::avx512::Avx512 });
+            Simd::vectorize(
+                v4,
+                Pairs { call, stored: stored.as_slice(), tile: super::pairs::avx512::Avx512 },
+            );
         }
         #[cfg(target_arch = "x86_64")]
         (Kernel::Amx(v4), Store::Bf16(stored)) => {
-            Simd::vectorize(v4, Pairs { call, stored, tile: super::pairs::amx::Amx });
+            Simd::vectorize(v4, Pairs { call, stored: stored.as_slice(), tile: super::pairs::amx::Amx });
         }
         _ => unreachable!("weights are stored as their kernel reads them"),
     }

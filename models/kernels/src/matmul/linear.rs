@@ -113,7 +113,7 @@ pub(super) fn normalise(norm: &LayerNorm, rows: Range<usize>, out: Target<'_>) {
 
 /// Rows that one thread works on: a multiple of every tile's height, small enough that packed rows stay in the second
 /// cache level.
-const BLOCK: usize = 96;
+const BLOCK: usize = 192;
 
 /// Whether there are enough blocks of rows to give every thread whole rows.
 pub(super) fn whole_rows(rows: usize) -> bool {

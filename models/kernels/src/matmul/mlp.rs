@@ -66,7 +66,24 @@ fn down(layer: &GatedMlp, intermediate: Rows<'_>, x: Rows<'_>, rows: Range<usize
 
 /// Activated intermediate numbers of some rows; `x` starts at the first of them.
 fn gate(layer: &GatedMlp, x: Rows<'_>, rows: Range<usize>, panels: Range<usize>, out: Target<'_>) {
-    let activation = layer.activation;
+    // Chosen outside of the loop over numbers.
+    match layer.activation {
+        Activation::Gelu => gate_by(|x| Activation::Gelu.apply(x), layer, x, rows, panels, out),
+        Activation::Silu => gate_by(|x| Activation::Silu.apply(x), layer, x, rows, panels, out),
+    }
+}
+
+/// Half of the widest tile.
+const HALF: usize = 16;
+
+fn gate_by(
+    activation: impl Fn(f32) -> f32,
+    layer: &GatedMlp,
+    x: Rows<'_>,
+    rows: Range<usize>,
+    panels: Range<usize>,
+    out: Target<'_>,
+) {
     multiply(
         x,
         &layer.gated,
@@ -76,11 +93,19 @@ fn gate(layer: &GatedMlp, x: Rows<'_>, rows: Range<usize>, panels: Range<usize>,
             let half = tile.stride / 2;
             let columns = tile.column / 2..out.columns().min(tile.column / 2 + half);
             for (i, values) in tile.values.chunks_exact(tile.stride).take(tile.rows).enumerate() {
+                let (gates, ups) = values.split_at(half);
+                let mut activated = [0.0; HALF];
+                for ((activated, &gate), &up) in activated.iter_mut().zip(gates).zip(ups) {
+                    *activated = activation(gate) * up;
+                }
                 // SAFETY: jobs have disjoint rows or panels, and a job finishes a tile once.
                 let target = unsafe { out.part(rows.start + tile.row + i, columns.clone()) };
-                let (gates, ups) = values.split_at(half);
-                for ((target, &gate), &up) in target.iter_mut().zip(gates).zip(ups) {
-                    *target = activation.apply(gate) * up;
+                if let (Ok(target), Some(values)) =
+                    (<&mut [f32; 8]>::try_from(&mut *target), activated.first_chunk())
+                {
+                    *target = *values;
+                } else {
+                    target.copy_from_slice(&activated[..target.len()]);
                 }
             }
         },

@@ -1,8 +1,10 @@
 //! Weights laid out for the micro-kernel.
 
 use super::kernel::{Kernel, Precision};
+use super::numbers::Numbers;
 use super::rows::Rows;
 use crate::bf16;
+use pulp::bytemuck::Pod;
 use rayon::prelude::*;
 
 /// A weight matrix `[outputs, depth]`, packed for `x * w^T`.
@@ -17,8 +19,8 @@ pub struct PackedMatrix {
 }
 
 pub(super) enum Store {
-    F32(Vec<f32>),
-    Bf16(Vec<u16>),
+    F32(Numbers<f32>),
+    Bf16(Numbers<u16>),
 }
 
 impl PackedMatrix {
@@ -86,8 +88,8 @@ impl PackedMatrix {
     /// Bytes of the packed weights.
     pub fn bytes(&self) -> usize {
         match &self.store {
-            Store::F32(data) => data.len() * 4,
-            Store::Bf16(data) => data.len() * 2,
+            Store::F32(data) => data.as_slice().len() * 4,
+            Store::Bf16(data) => data.as_slice().len() * 2,
         }
     }
 
@@ -97,8 +99,8 @@ impl PackedMatrix {
 
     pub(super) fn panels(&self) -> usize {
         let stored = match &self.store {
-            Store::F32(data) => data.len(),
-            Store::Bf16(data) => data.len(),
+            Store::F32(data) => data.as_slice().len(),
+            Store::Bf16(data) => data.as_slice().len(),
         };
         stored / (self.kernel.columns() * self.padded_depth()).max(1)
     }
@@ -109,16 +111,16 @@ impl PackedMatrix {
 }
 
 /// All panels; weight `k` of a column goes to its group of `group` depths.
-pub(super) fn panels<'a, T: Copy + Default + Send>(
+pub(super) fn panels<'a, T: Pod + Default + Send>(
     outputs: usize,
     columns: usize,
     depth: usize,
     group: usize,
     row: impl Fn(usize) -> &'a [f32] + Sync,
     store: impl Fn(f32) -> T + Sync,
-) -> Vec<T> {
-    let mut data = vec![T::default(); outputs.div_ceil(columns) * columns * depth];
-    data.par_chunks_mut((columns * depth).max(1)).enumerate().for_each(|(panel, data)| {
+) -> Numbers<T> {
+    let mut data = Numbers::zeroed(outputs.div_ceil(columns) * columns * depth);
+    data.as_mut_slice().par_chunks_mut((columns * depth).max(1)).enumerate().for_each(|(panel, data)| {
         let first = panel * columns;
         for column in 0..columns.min(outputs - first) {
             for (k, &weight) in row(first + column).iter().enumerate() {

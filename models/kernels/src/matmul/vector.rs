@@ -4,6 +4,7 @@ use super::block::Tile;
 use super::rows::Rows;
 use crate::bf16;
 use crate::micro::{Left, multiply_add};
+use crate::prefetch::prefetch;
 use pulp::Simd;
 use std::ops::Range;
 
@@ -14,6 +15,9 @@ pub(super) struct Vector<S, const MR: usize, const NV: usize>(pub(super) S);
 /// The same with weights stored as bf16.
 #[derive(Clone, Copy)]
 pub(super) struct Widened<S, const MR: usize, const NV: usize>(pub(super) S);
+
+/// Depths between two looks ahead.
+const STEP: usize = 32;
 
 impl<S: Simd, const MR: usize, const NV: usize> Tile for Vector<S, MR, NV> {
     const ROWS: usize = MR;
@@ -51,6 +55,7 @@ impl<S: Simd, const MR: usize, const NV: usize> Tile for Vector<S, MR, NV> {
         panel: &[f32],
         tile: &mut [f32],
         accumulate: bool,
+        ahead: &[f32],
     ) {
         let simd = self.0;
         let lanes = S::F32_LANES;
@@ -65,8 +70,17 @@ impl<S: Simd, const MR: usize, const NV: usize> Tile for Vector<S, MR, NV> {
                     }
                 }
             }
-            let left = Left { data: strip.as_ptr().add(k.start * MR), row_stride: 1, k_stride: MR };
-            multiply_add::<S, MR, NV>(simd, k.len(), left, panel.as_ptr(), NV * lanes, &mut acc);
+            // A few cache lines at a time: many at once would hold up what is read now.
+            let steps = k.len().div_ceil(STEP).max(1);
+            let share = ahead.len().div_ceil(steps).next_multiple_of(16);
+            for (step, start) in (0..k.len()).step_by(STEP).enumerate() {
+                prefetch(&ahead[(step * share).min(ahead.len())..((step + 1) * share).min(ahead.len())]);
+                let data = strip.as_ptr().add((k.start + start) * MR);
+                let left = Left { data, row_stride: 1, k_stride: MR };
+                let right = panel.as_ptr().add(start * NV * lanes);
+                let depth = STEP.min(k.len() - start);
+                multiply_add::<S, MR, NV>(simd, depth, left, right, NV * lanes, &mut acc);
+            }
             for (i, row) in acc.iter().enumerate() {
                 for (j, &sum) in row.iter().enumerate() {
                     tile.add((i * NV + j) * lanes).cast::<S::f32s>().write_unaligned(sum);
@@ -104,8 +118,10 @@ impl<S: Simd, const MR: usize, const NV: usize> Tile for Widened<S, MR, NV> {
         panel: &[f32],
         tile: &mut [f32],
         accumulate: bool,
+        ahead: &[u16],
     ) {
+        prefetch(ahead);
         // SAFETY: the same contract.
-        unsafe { Vector::<S, MR, NV>(self.0).multiply(strip, depth, k, panel, tile, accumulate) };
+        unsafe { Vector::<S, MR, NV>(self.0).multiply(strip, depth, k, panel, tile, accumulate, &[]) };
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::block::Tile;
 use super::super::rows::Rows;
+use crate::prefetch::prefetch;
 use std::arch::asm;
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -76,7 +77,9 @@ impl Tile for Amx {
         panel: &[u16],
         tile: &mut [f32],
         accumulate: bool,
+        ahead: &[u16],
     ) {
+        prefetch(ahead);
         // SAFETY: lengths by the caller's word; depths are multiples of 32 by `Kernel::depth_multiple`; the tiles were
         // configured by `pack` on this thread, which packs every block before it multiplies it.
         unsafe {

@@ -2,6 +2,7 @@
 
 use super::super::block::Tile;
 use super::super::rows::Rows;
+use crate::prefetch::prefetch;
 use std::arch::x86_64::{
     __m512, __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_set1_epi32, _mm512_setzero_ps,
     _mm512_storeu_ps,
@@ -44,7 +45,9 @@ impl Tile for Avx512 {
         panel: &[u16],
         tile: &mut [f32],
         accumulate: bool,
+        ahead: &[u16],
     ) {
+        prefetch(ahead);
         // SAFETY: lengths by the caller's word; the instruction is there, or this type would not be.
         unsafe {
             multiply(
