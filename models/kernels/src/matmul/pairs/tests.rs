@@ -35,7 +35,7 @@ fn pairs_meet_their_partners() {
         super::pack(Rows::new(&x, DEPTH), PADDED, &mut left);
         for row in 0..strips * tile_rows {
             for column in 0..OUTPUTS.next_multiple_of(COLUMNS) {
-                let panel = &packed[column / COLUMNS * COLUMNS * PADDED..][..COLUMNS * PADDED];
+                let panel = &packed.as_slice()[column / COLUMNS * COLUMNS * PADDED..][..COLUMNS * PADDED];
                 let steps = (0..PADDED).step_by(32).map(|k| {
                     dot(&left[row * PADDED + k..][..32], &panel[k * COLUMNS + column % COLUMNS * 2..])
                 });
