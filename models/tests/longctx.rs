@@ -6,6 +6,7 @@
 #![allow(unreachable_pub, reason = "modules of a test")]
 
 mod longctx {
+    pub mod attention;
     pub mod decoding;
     pub mod mixers;
     pub mod policies;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 type Area = fn(&Vectors, &str) -> bool;
 
 const AREAS: &[Area] = &[
+    longctx::attention::check,
     longctx::decoding::check,
     longctx::mixers::check,
     longctx::policies::check,
