@@ -13,6 +13,7 @@ pub mod budget;
 pub mod evict;
 pub mod h2o;
 pub mod infllm;
+pub mod infllm2;
 pub mod kvcrush;
 pub mod lm_infinite;
 pub mod pie;
@@ -20,7 +21,9 @@ pub mod pyramid;
 pub mod random;
 pub mod rank;
 pub mod snapkv;
+mod summary;
 pub mod think;
+mod tokens;
 pub mod window;
 
 /// All policies, by name, with what builds each from a number of slots. A new one is a file and a line here.
@@ -34,6 +37,7 @@ pub const REGISTRY: &[(&str, Build)] = &[
     ("kvcrush-page", kvcrush::build_paged),
     ("lm-infinite", lm_infinite::build),
     ("infllm", infllm::build),
+    ("infllm2", infllm2::build),
     ("think", think::build),
 ];
 

@@ -27,7 +27,7 @@ pub fn top(scores: &[f32], count: usize) -> Vec<usize> {
 }
 
 /// Joins ranges that touch; they come in ascending order.
-fn join(ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<Range<usize>> {
+pub(super) fn join(ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<Range<usize>> {
     let mut joined: Vec<Range<usize>> = Vec::new();
     for range in ranges.into_iter().filter(|range| !range.is_empty()) {
         match joined.last_mut() {
