@@ -12,6 +12,7 @@ use super::plan::Plan;
 pub mod budget;
 pub mod evict;
 pub mod h2o;
+pub mod hip;
 pub mod infllm;
 pub mod infllm2;
 pub mod kvcrush;
@@ -38,6 +39,7 @@ pub const REGISTRY: &[(&str, Build)] = &[
     ("lm-infinite", lm_infinite::build),
     ("infllm", infllm::build),
     ("infllm2", infllm2::build),
+    ("hip", hip::build),
     ("think", think::build),
 ];
 

@@ -44,7 +44,7 @@ fn stages_that_do_not_suit_the_cache() {
         let error = built(&[name], Positions::Rotated, true).expect_err("rotated keys");
         assert_eq!(error, PolicyError::KeyForm { policy: stages(name, 32)[0].name(), needs: "raw" });
     }
-    for name in ["infllm2"] {
+    for name in ["infllm2", "hip"] {
         let error = built(&[name], Positions::Raw, true).expect_err("raw keys");
         assert_eq!(error, PolicyError::KeyForm { policy: stages(name, 32)[0].name(), needs: "rotated" });
     }
