@@ -17,6 +17,7 @@ pub mod infllm;
 pub mod infllm2;
 pub mod kvcrush;
 pub mod lm_infinite;
+pub mod mpcache;
 pub mod pie;
 pub mod pyramid;
 pub mod random;
@@ -40,6 +41,8 @@ pub const REGISTRY: &[(&str, Build)] = &[
     ("infllm", infllm::build),
     ("infllm2", infllm2::build),
     ("hip", hip::build),
+    ("mpcache-static", mpcache::build_static),
+    ("mpcache", mpcache::build_dynamic),
     ("think", think::build),
 ];
 

@@ -31,6 +31,7 @@ fn stages_that_do_not_go_together() {
     for legal in [
         &["snapkv", "think"][..],
         &["kvcrush", "think", "infllm"],
+        &["mpcache-static", "mpcache"],
         &["lm-infinite"],
         &[],
     ] {
@@ -44,7 +45,7 @@ fn stages_that_do_not_suit_the_cache() {
         let error = built(&[name], Positions::Rotated, true).expect_err("rotated keys");
         assert_eq!(error, PolicyError::KeyForm { policy: stages(name, 32)[0].name(), needs: "raw" });
     }
-    for name in ["infllm2", "hip"] {
+    for name in ["infllm2", "hip", "mpcache"] {
         let error = built(&[name], Positions::Raw, true).expect_err("raw keys");
         assert_eq!(error, PolicyError::KeyForm { policy: stages(name, 32)[0].name(), needs: "rotated" });
     }
