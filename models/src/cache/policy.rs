@@ -23,6 +23,7 @@ pub mod pyramid;
 pub mod random;
 pub mod rank;
 pub mod snapkv;
+pub mod squeezed;
 mod summary;
 pub mod think;
 mod tokens;
@@ -43,6 +44,7 @@ pub const REGISTRY: &[(&str, Build)] = &[
     ("hip", hip::build),
     ("mpcache-static", mpcache::build_static),
     ("mpcache", mpcache::build_dynamic),
+    ("squeezed", squeezed::build),
     ("think", think::build),
 ];
 

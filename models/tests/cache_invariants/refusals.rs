@@ -45,7 +45,7 @@ fn stages_that_do_not_suit_the_cache() {
         let error = built(&[name], Positions::Rotated, true).expect_err("rotated keys");
         assert_eq!(error, PolicyError::KeyForm { policy: stages(name, 32)[0].name(), needs: "raw" });
     }
-    for name in ["infllm2", "hip", "mpcache"] {
+    for name in ["infllm2", "hip", "mpcache", "squeezed"] {
         let error = built(&[name], Positions::Raw, true).expect_err("raw keys");
         assert_eq!(error, PolicyError::KeyForm { policy: stages(name, 32)[0].name(), needs: "rotated" });
     }
@@ -90,6 +90,7 @@ fn edits_that_cannot_be_made() {
         }
     };
     assert!(matches!(refusal("infllm", Positions::Raw, &edit), Some(EditError::FixedPositions { .. })));
+    assert!(matches!(refusal("squeezed", Positions::Rotated, &edit), Some(EditError::FixedPositions { .. })));
     assert_eq!(refusal("think", Positions::Rotated, &edit), Some(EditError::Pruned));
     assert_eq!(refusal("think", Positions::Alibi, &edit), None);
     let same_length = [Edit { replaced: 3..4, inserted: 1 }];
