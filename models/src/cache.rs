@@ -30,6 +30,8 @@ use kilobase_kernels::attention::{
 use kilobase_kernels::rotary::Rotary;
 
 pub use error::{CacheError, EditError, FileFault, PolicyError};
+#[doc(hidden)]
+pub use file::check;
 pub use file::{Decoder, Encoder};
 pub use layer::LayerCache;
 pub use pipeline::Pipeline;

@@ -5,6 +5,7 @@
 //! are stored as they lie in memory, little-endian.
 
 mod bytes;
+mod check;
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -19,6 +20,8 @@ use super::pool::PagePool;
 use super::{Config, KvCache};
 
 pub use bytes::{Decoder, Encoder};
+#[doc(hidden)]
+pub use check::check;
 
 const MAGIC: &[u8; 8] = b"KBKVCACH";
 const VERSION: u32 = 1;
@@ -58,12 +61,7 @@ impl KvCache {
 
     fn write(&self, out: &mut dyn Write) -> Result<(), FileFault> {
         let mut out = Encoder::new(out);
-        out.bytes(MAGIC);
-        out.u32(VERSION);
-        for (_, value) in self.settings() {
-            out.str(&value);
-        }
-        out.f64s(self.config.rotary.as_ref().map_or(&[], |rotary| rotary.frequencies()));
+        self.write_settings(&mut out);
         out.u32(self.length);
         out.u32(self.rerotations);
         for (layer, trailing) in self.layers.iter().zip(&self.trailing) {
@@ -74,6 +72,15 @@ impl KvCache {
             stage.save(&mut out);
         }
         out.finish()
+    }
+
+    fn write_settings(&self, out: &mut Encoder<'_>) {
+        out.bytes(MAGIC);
+        out.u32(VERSION);
+        for (_, value) in self.settings() {
+            out.str(&value);
+        }
+        out.f64s(self.config.rotary.as_ref().map_or(&[], |rotary| rotary.frequencies()));
     }
 
     /// Fills an empty cache from `size` bytes.

@@ -12,15 +12,21 @@ use super::plan::Plan;
 pub mod budget;
 pub mod evict;
 pub mod h2o;
+pub mod hip;
 pub mod infllm;
+pub mod infllm2;
 pub mod kvcrush;
 pub mod lm_infinite;
+pub mod mpcache;
 pub mod pie;
 pub mod pyramid;
 pub mod random;
 pub mod rank;
 pub mod snapkv;
+pub mod squeezed;
+mod summary;
 pub mod think;
+mod tokens;
 pub mod window;
 
 /// All policies, by name, with what builds each from a number of slots. A new one is a file and a line here.
@@ -34,6 +40,11 @@ pub const REGISTRY: &[(&str, Build)] = &[
     ("kvcrush-page", kvcrush::build_paged),
     ("lm-infinite", lm_infinite::build),
     ("infllm", infllm::build),
+    ("infllm2", infllm2::build),
+    ("hip", hip::build),
+    ("mpcache-static", mpcache::build_static),
+    ("mpcache", mpcache::build_dynamic),
+    ("squeezed", squeezed::build),
     ("think", think::build),
 ];
 

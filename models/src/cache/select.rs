@@ -27,7 +27,7 @@ pub fn top(scores: &[f32], count: usize) -> Vec<usize> {
 }
 
 /// Joins ranges that touch; they come in ascending order.
-fn join(ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<Range<usize>> {
+pub(super) fn join(ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<Range<usize>> {
     let mut joined: Vec<Range<usize>> = Vec::new();
     for range in ranges.into_iter().filter(|range| !range.is_empty()) {
         match joined.last_mut() {
@@ -39,7 +39,7 @@ fn join(ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<Range<usize>> {
 }
 
 /// Sums run in eight lanes, which the compiler turns into vector instructions.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0; 8];
     let (a, b) = (a.chunks_exact(8), b.chunks_exact(8));
     let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();

@@ -240,22 +240,23 @@ pub fn config(kv_heads: usize, positions: Positions, store: Store) -> Config {
     }
 }
 
-/// Every registered policy, and none.
+/// Every registered policy, none, and one that drops before one that chooses.
 pub fn names() -> Vec<&'static str> {
-    std::iter::once("none").chain(policy::REGISTRY.iter().map(|(name, _)| *name)).collect()
+    let all = policy::REGISTRY.iter().map(|(name, _)| *name);
+    ["none", "mpcache-static | mpcache"].into_iter().chain(all).collect()
 }
 
 pub fn stages(name: &str, budget: usize) -> Vec<Box<dyn CachePolicy>> {
     if name == "none" {
         return Vec::new();
     }
-    vec![policy::by_name(name, &Settings { layers: LAYERS, budget, seed: 7 }).expect("a registered policy")]
+    let settings = Settings { layers: LAYERS, budget, seed: 7 };
+    name.split(" | ").map(|name| policy::by_name(name, &settings).expect("a registered policy")).collect()
 }
 
 /// The ways in which a policy can be used with positions.
 pub fn positions(name: &str) -> Vec<Positions> {
-    let needs = stages(name, 8).first().and_then(|stage| stage.needs().key_form);
-    match needs {
+    match stages(name, 8).iter().find_map(|stage| stage.needs().key_form) {
         Some(KeyForm::Raw) => vec![Positions::Raw, Positions::Alibi],
         Some(KeyForm::Rotated) => vec![Positions::Rotated],
         None => vec![Positions::Rotated, Positions::Raw, Positions::Alibi],

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use kilobase_kernels::attention::{AttnSpec, KvView};
+use kilobase_kernels::attention::{AttnSpec, Heads, KvView};
+use kilobase_models::cache::policy::Queries;
 use kilobase_models::cache::policy::pie::{Edit, Refresh};
 use kilobase_models::cache::{KvCache, LayerCache, Store};
 
-use super::decoder::{Decoder, LAYERS, cache, difference, names, positions, spec};
+use super::decoder::{Decoder, HEADS, KEY_DIM, LAYERS, cache, difference, names, positions, spec, stages};
 
 const OLD: usize = 60;
 
@@ -91,10 +92,25 @@ fn the_first_layer_is_exact_and_the_others_when_all_is_refreshed() {
     }
 }
 
+/// Whether policies choose for the next query as others would that have not seen how the cache came about.
+fn assert_remembers_what_there_is(cache: &mut KvCache, name: &str, spec: &AttnSpec) {
+    let q: Vec<f32> = (0..HEADS * KEY_DIM).map(|i| ((i * i) as f32).sin()).collect();
+    let next = [cache.length()];
+    let queries = Queries { q: Heads::contiguous(&q, 1, HEADS, KEY_DIM), positions: &next, spec };
+    for layer in 0..LAYERS {
+        let ours = cache.select(layer, queries);
+        let fresh = stages(name, 24).iter_mut().find_map(|stage| {
+            stage.on_append(layer, cache.layer(layer), 0);
+            stage.select(layer, queries, cache.layer(layer))
+        });
+        assert_eq!(ours, fresh, "{name}: layer {layer}");
+    }
+}
+
 #[test]
 fn evicted_caches_can_be_edited_too() {
     let decoder = Decoder::new(2, OLD + 40, 11);
-    for name in names().into_iter().filter(|name| !["infllm", "think"].contains(name)) {
+    for name in names().into_iter().filter(|name| !["infllm", "squeezed", "think"].contains(name)) {
         for positions in positions(name) {
             let spec = spec(positions);
             let mut cache = cache(name, 24, 2, positions, Store::F32);
@@ -110,9 +126,16 @@ fn evicted_caches_can_be_edited_too() {
                     assert!(places.last().is_none_or(|&last| last < cache.length()), "{name}");
                 }
             }
-            let next = cache.length() as usize;
-            let states = decoder.step_at(&mut cache, &[1, 2], &[next as u32, next as u32 + 1], &spec);
+            let next = cache.length();
+            let states = decoder.step_at(&mut cache, &[1, 2], &[next, next + 1], &spec);
             assert!(states.iter().all(|x| x.is_finite()), "{name}");
+            assert_remembers_what_there_is(&mut cache, name, &spec);
+            // Other tokens at the same positions.
+            let same_length = [Edit { replaced: 3..20, inserted: 17 }];
+            let ranges = cache.edit(&same_length, Refresh::None).expect("a good edit");
+            assert_eq!(ranges, [3..20]);
+            decoder.step_at(&mut cache, &(63..80).collect::<Vec<_>>(), &(3..20).collect::<Vec<_>>(), &spec);
+            assert_remembers_what_there_is(&mut cache, name, &spec);
         }
     }
 }

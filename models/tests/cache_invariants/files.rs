@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use kilobase_models::cache::{CacheError, FileFault, KvCache, PagePool, Pipeline, Store};
+use kilobase_models::cache::{self, CacheError, FileFault, KvCache, PagePool, Pipeline, Store};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -106,6 +106,11 @@ proptest! {
         if bytes != *good {
             prop_assert!(load_bytes(&bytes, name, *store).is_err());
         }
+    }
+
+    #[test]
+    fn any_content_is_survived(bytes in prop::collection::vec(prop_oneof![Just(0), Just(1), any::<u8>()], 0..200)) {
+        cache::check(&bytes);
     }
 
     /// A file made to harm has a good checksum. It may load; then the cache works, whatever its numbers.

@@ -28,7 +28,13 @@ fn stages_that_do_not_go_together() {
     assert!(matches!(refusal(&["infllm", "infllm"]), PolicyError::Twice { kind: "select", .. }));
     assert_eq!(refusal(&["think", "h2o"]), PolicyError::Order { first: name("think"), second: name("h2o") });
     assert!(matches!(refusal(&["snapkv", "infllm"]), PolicyError::Granularity { .. }));
-    for legal in [&["snapkv", "think"][..], &["kvcrush", "think", "infllm"], &["lm-infinite"], &[]] {
+    for legal in [
+        &["snapkv", "think"][..],
+        &["kvcrush", "think", "infllm"],
+        &["mpcache-static", "mpcache"],
+        &["lm-infinite"],
+        &[],
+    ] {
         pipeline(legal).expect("a legal pipeline");
     }
 }
@@ -38,6 +44,10 @@ fn stages_that_do_not_suit_the_cache() {
     for name in ["infllm", "lm-infinite"] {
         let error = built(&[name], Positions::Rotated, true).expect_err("rotated keys");
         assert_eq!(error, PolicyError::KeyForm { policy: stages(name, 32)[0].name(), needs: "raw" });
+    }
+    for name in ["infllm2", "hip", "mpcache", "squeezed"] {
+        let error = built(&[name], Positions::Raw, true).expect_err("raw keys");
+        assert_eq!(error, PolicyError::KeyForm { policy: stages(name, 32)[0].name(), needs: "rotated" });
     }
     for name in ["window", "random", "h2o", "snapkv", "pyramid", "kvcrush", "infllm", "lm-infinite"] {
         let error = built(&[name], Positions::Raw, false).expect_err("an encoder");
@@ -80,6 +90,7 @@ fn edits_that_cannot_be_made() {
         }
     };
     assert!(matches!(refusal("infllm", Positions::Raw, &edit), Some(EditError::FixedPositions { .. })));
+    assert!(matches!(refusal("squeezed", Positions::Rotated, &edit), Some(EditError::FixedPositions { .. })));
     assert_eq!(refusal("think", Positions::Rotated, &edit), Some(EditError::Pruned));
     assert_eq!(refusal("think", Positions::Alibi, &edit), None);
     let same_length = [Edit { replaced: 3..4, inserted: 1 }];

@@ -1,13 +1,16 @@
 //! Query-aware choice of keys.
 
 use super::vectors::Vectors;
-use kilobase_kernels::attention::{
-    AttnSpec, Collect, Heads, KeyForm, Selection, Sequence, Strided, collect, forward,
-};
+use kilobase_kernels::attention::{AttnSpec, Heads, KeyForm, Selection, Sequence, Strided, collect, forward};
 use kilobase_kernels::rotary::{RopeStyle, Rotary};
+use kilobase_models::cache::Plan;
+use kilobase_models::cache::policy::budget::LayerBudgets;
+use kilobase_models::cache::policy::evict::{Evict, Retention};
+use kilobase_models::cache::policy::mpcache::Votes;
+use kilobase_models::cache::policy::{CachePolicy, Step};
 use kilobase_models::cache::select::hip::Hip;
 use kilobase_models::cache::select::infllm2::{InfLlmV2, Units};
-use kilobase_models::cache::select::mpcache::{self, Boxes, MpCache};
+use kilobase_models::cache::select::mpcache::{Boxes, Clustered, MpCache, voters};
 use kilobase_models::cache::select::squeezed::{self, Clusters, Squeezed};
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -158,11 +161,17 @@ fn check_infllm2(vectors: &Vectors, case: &str, inputs: &Inputs) {
 
 fn check_mpcache_static(vectors: &Vectors, case: &str, inputs: &Inputs) {
     let (_, lse) = inputs.attention(None);
-    let what = Collect::ColumnMass { last: Some(mpcache::voters(inputs.tokens)) };
-    let stats = inputs
-        .attend(|q, positions, sequences, spec| collect(q, positions, sequences, spec, None, &lse, what));
-    let keep = stats[0].mass.iter().flat_map(|mass| mpcache::keep(mass, vectors.usize("budget")));
-    vectors.same(case, "keep", &keep.collect::<Vec<_>>());
+    let budgets = LayerBudgets::Uniform(vectors.usize("budget"));
+    let retention = Retention { budgets, sinks: 0, recent: 0, interval: 1 };
+    let mut policy = Evict { scorer: Votes { last: voters(inputs.tokens) }, retention };
+    let what = policy.needs().stats.expect("votes");
+    let step = Step { rows: inputs.tokens, slots: inputs.tokens, length: inputs.tokens as u32 };
+    let plan = inputs.attend(|q, positions, sequences, spec| {
+        let stats = collect(q, positions, sequences, spec, None, &lse, what);
+        policy.plan(0, step, sequences[0].kv, &stats[0])
+    });
+    let Plan::Keep(slots) = plan else { panic!("{plan:?}") };
+    vectors.same(case, "keep", &slots.concat());
 }
 
 fn check_mpcache_dynamic(vectors: &Vectors, case: &str, inputs: &Inputs) {
@@ -173,9 +182,11 @@ fn check_mpcache_dynamic(vectors: &Vectors, case: &str, inputs: &Inputs) {
         n_fine: vectors.usize("n_fine"),
         alpha: 0.6,
     };
-    let clusters = method.cluster(inputs.keys(0), inputs.dim);
+    let mut clusters = Clustered::new(method, inputs.dim);
+    clusters.append(inputs.keys(0));
     let group = inputs.group(0, inputs.tokens - 1);
-    let read: Vec<usize> = method.select(&group, &clusters).into_iter().flatten().collect();
+    let read: Vec<usize> =
+        method.select(&group, &clusters, clusters.clusters()).into_iter().flatten().collect();
     vectors.same(case, "idx", &read);
     let first = &group[..inputs.dim];
     vectors.close(case, "bound0", &[f64::from(clusters.coarse().bound(0, first))], TOLERANCE);
@@ -185,7 +196,15 @@ fn check_mpcache_dynamic(vectors: &Vectors, case: &str, inputs: &Inputs) {
 fn check_hip(vectors: &Vectors, case: &str, inputs: &Inputs) {
     let method = Hip { block: vectors.usize("hip_bk"), keep: vectors.usize("hip_keep") };
     let queries = inputs.queries(0, inputs.tokens - 4..inputs.tokens);
-    vectors.same(case, "blocks", &method.blocks(queries, inputs.keys(0), inputs.dim));
+    let keys: Vec<&[f32]> = inputs.keys(0).chunks(method.block * inputs.dim).collect();
+    let blocks = method.blocks(keys.len(), |block| largest(queries, keys[block], inputs.dim));
+    vectors.same(case, "blocks", &blocks);
+}
+
+/// The largest product of one of the queries with one of the keys.
+fn largest(queries: &[f32], keys: &[f32], dim: usize) -> f32 {
+    let with = |query| keys.chunks_exact(dim).map(move |key| product(query, key));
+    queries.chunks_exact(dim).flat_map(with).fold(f32::NEG_INFINITY, f32::max)
 }
 
 fn f64s(x: &[f32]) -> Vec<f64> {
@@ -300,11 +319,20 @@ proptest! {
     fn mpcache_reads_what_it_may(keys in rows(), query in vector(12), fine in 1..5_usize, n in 1..40_usize) {
         let tokens = keys.len() / 6;
         let method = MpCache { coarse: 9, fine, n_coarse: 99, n_fine: 99, alpha: 0.6 };
-        let clusters = method.cluster(&keys, 6);
-        prop_assert_eq!(method.select(&query, &clusters), vec![0..tokens]);
+        let mut clusters = Clustered::new(method, 6);
+        clusters.append(&keys);
+        let all = clusters.clusters();
+        prop_assert_eq!(method.select(&query, &clusters, all), vec![0..tokens]);
         let some = MpCache { n_coarse: 2, n_fine: n, ..method };
-        let read: usize = some.select(&query, &clusters).iter().map(Range::len).sum();
+        let read: usize = some.select(&query, &clusters, all).iter().map(Range::len).sum();
         prop_assert!(read > 0 && read <= (n * fine).min(18));
+        // What was cut off has no boxes, and what was appended later the same ones.
+        let first = all / 2;
+        let mut parts = Clustered::new(method, 6);
+        parts.append(&keys[..first * 9 * 6]);
+        prop_assert_eq!(some.select(&query, &parts, first), some.select(&query, &clusters, first));
+        parts.append(&keys[first * 9 * 6..]);
+        prop_assert_eq!(parts, clusters);
     }
 
     #[test]
@@ -315,11 +343,12 @@ proptest! {
         let group = group.expect("groups cover the blocks");
         let sign = |token: usize| if group.contains(&(token / 3)) { 1.0 } else { -1.0 };
         let keys: Vec<f32> = (0..blocks * 3).flat_map(|token| [sign(token); 4]).collect();
-        let read = Hip { block: 3, keep }.blocks(&[1.0; 4], &keys, 4);
+        let score = |block: usize| largest(&[1.0; 4], &keys[block * 12..][..12], 4);
+        let read = Hip { block: 3, keep }.blocks(blocks, score);
         let inside = read.iter().filter(|&block| group.contains(block)).count();
         prop_assert_eq!(inside, group.len().min(keep));
         prop_assert_eq!(read.len(), keep);
         let all = Hip { block: 3, keep: blocks };
-        prop_assert_eq!(all.select(&[1.0; 4], &keys[..keys.len() - 4], 4), vec![0..blocks * 3 - 1]);
+        prop_assert_eq!(all.blocks(blocks, score), (0..blocks).collect::<Vec<_>>());
     }
 }

@@ -143,7 +143,8 @@ fn visible(sizes: &Sizes, positions: &[u32], blocks: u32, selected: &[u32]) -> V
     ranges
 }
 
-fn rotary(spec: &AttnSpec) -> Option<&Rotary> {
+/// The rotation of a layer, if it has one.
+pub(super) fn rotary(spec: &AttnSpec) -> Option<&Rotary> {
     match &spec.pos {
         PosRule::Rope { rotary, .. } => Some(rotary),
         _ => None,

@@ -1,6 +1,8 @@
 //! InfLLM-V2 (Zhao et al. 2025): blocks of keys, chosen for every query by attention to means of short stretches.
 
 use super::{dot, join, top};
+use crate::cache::error::FileFault;
+use crate::cache::file::{Decoder, Encoder};
 use std::ops::Range;
 
 /// Which blocks are read.
@@ -64,6 +66,25 @@ impl Units {
     /// `[units, dim]`
     pub fn means(&self) -> &[f32] {
         &self.means
+    }
+
+    pub(in crate::cache) fn save(&self, out: &mut Encoder<'_>) {
+        out.f32s(&self.means);
+        out.f32s(&self.tail);
+    }
+
+    /// Fills an empty one with the units of so many tokens.
+    pub(in crate::cache) fn load(&mut self, input: &mut Decoder<'_>, tokens: usize) -> Result<(), FileFault> {
+        (self.means, self.tail) = (input.f32s()?, input.f32s()?);
+        let (length, stride) = (self.block / 2, self.block / 4);
+        let units = tokens.checked_sub(length).map_or(0, |rest| rest / stride + 1);
+        let rest = tokens - units * stride;
+        let is = |list: &[f32], rows| list.len().is_multiple_of(self.dim) && list.len() / self.dim == rows;
+        if is(&self.means, units) && is(&self.tail, rest) {
+            Ok(())
+        } else {
+            Err(FileFault::Corrupt("a number of units"))
+        }
     }
 
     /// Score of each block up to that of `position`: the attention that the best unit touching it gets, summed over the

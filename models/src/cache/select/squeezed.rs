@@ -4,7 +4,10 @@
 //! after the fixed context are not part of it; they are attended apart and merged.
 
 use super::{dot, join};
+use crate::cache::error::FileFault;
+use crate::cache::file::{Decoder, Encoder};
 use rand::{Rng, RngExt};
+use rayon::prelude::*;
 use std::ops::Range;
 
 /// Clusters of the keys of one head.
@@ -75,6 +78,23 @@ impl Clusters {
         Self { dim: self.dim, labels: of_means.labels, centroids, sizes }
     }
 
+    pub(in crate::cache) fn save(&self, out: &mut Encoder<'_>) {
+        let narrow = |list: &[usize]| list.iter().map(|&x| x as u32).collect::<Vec<_>>();
+        out.u32s(&narrow(&self.labels));
+        out.u32s(&narrow(&self.sizes));
+        out.f32s(&self.centroids);
+    }
+
+    pub(in crate::cache) fn load(input: &mut Decoder<'_>, dim: usize) -> Result<Self, FileFault> {
+        let wide = |list: Vec<u32>| list.into_iter().map(|x| x as usize).collect::<Vec<_>>();
+        let (labels, sizes) = (wide(input.u32s()?), wide(input.u32s()?));
+        let centroids = input.f32s()?;
+        if centroids.len() != sizes.len() * dim || labels.iter().any(|&label| label >= sizes.len()) {
+            return Err(FileFault::Corrupt("a list of clusters"));
+        }
+        Ok(Self { dim, labels, centroids, sizes })
+    }
+
     /// The cluster of each token.
     pub fn labels(&self) -> &[usize] {
         &self.labels
@@ -136,10 +156,11 @@ pub fn seeds(keys: &[f32], dim: usize, count: usize, rng: &mut impl Rng) -> Vec<
         });
         seeds.push(seed.unwrap_or(last));
         let newest = key(seeds[seeds.len() - 1]);
-        for (token, far) in far.iter_mut().enumerate() {
+        let first = seeds.len() == 1;
+        far.par_iter_mut().enumerate().for_each(|(token, far)| {
             let distance = f64::from(squared_distance(key(token), newest));
-            *far = if seeds.len() == 1 { distance } else { far.min(distance) };
-        }
+            *far = if first { distance } else { far.min(distance) };
+        });
     }
     seeds
 }
@@ -169,7 +190,7 @@ fn nearest(rows: &[f32], centres: &[f32], dim: usize) -> Vec<usize> {
         let distances = centres.chunks_exact(dim).map(|centre| squared_distance(row, centre));
         distances.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).expect("a centre").0
     };
-    rows.chunks_exact(dim).map(nearest).collect()
+    rows.par_chunks_exact(dim).map(nearest).collect()
 }
 
 /// Means of the rows by label, each row counting so many times, and how often a label counts in all. A label without rows has
