@@ -28,6 +28,7 @@ pub(super) trait Tile: Copy {
     ///
     /// # Safety
     /// `strip` holds `ROWS * depth` numbers, `panel` `COLUMNS * k.len()`, `tile` `ROWS * COLUMNS`.
+    #[allow(clippy::too_many_arguments, reason = "the operands of the innermost loop")]
     unsafe fn multiply(
         self,
         strip: &[Self::Left],
