@@ -51,6 +51,26 @@ pub const CONFIG: &str = "config.json";
 /// The largest configuration that is read.
 const MAX_CONFIG: u64 = 16 << 20;
 
+/// Opens a model directory, reads all tensors of floating-point numbers, and asserts that each has as many as its shape
+/// says. Returns how many in all: used by the property tests and the fuzz targets.
+#[doc(hidden)]
+pub fn check(dir: &Path) -> Result<usize, Error> {
+    let checkpoint = Checkpoint::open(dir)?;
+    let weights = checkpoint.weights();
+    let mut numbers = 0;
+    for name in weights.names() {
+        match weights.read_f32(name) {
+            Ok(values) => {
+                assert_eq!(values.len(), weights.shape(name)?.iter().product::<usize>(), "numbers of {name}");
+                numbers += values.len();
+            }
+            Err(Error::NotFloat { .. } | Error::Io { .. }) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(numbers)
+}
+
 /// An opened model directory.
 #[derive(Debug)]
 pub struct Checkpoint {

@@ -6,10 +6,9 @@ mod fixture;
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
-    path::Path,
 };
 
-use kilobase_models::checkpoint::{Checkpoint, Error};
+use kilobase_models::checkpoint::{self, Checkpoint};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -55,25 +54,10 @@ fn peak<T>(run: impl FnOnce() -> T) -> (T, usize) {
     (result, (PEAK.get() - before) as usize)
 }
 
-/// Opens a directory and reads every tensor.
-fn read_all(dir: &Path) -> Result<usize, Error> {
-    let checkpoint = Checkpoint::open(dir)?;
-    let weights = checkpoint.weights();
-    let mut numbers = 0;
-    for name in weights.names() {
-        match weights.read_f32(name) {
-            Ok(values) => numbers += values.len(),
-            Err(Error::NotFloat { .. } | Error::Io { .. }) => {}
-            Err(other) => return Err(other),
-        }
-    }
-    Ok(numbers)
-}
-
 /// A file of `len` bytes may inflate sixty-fourfold and widen fourfold; the rest is buffers.
 fn check(name: &str, bytes: &[u8]) -> Result<(), TestCaseError> {
     let model = fixture::model(&[(name, bytes)]);
-    let (_, peak) = peak(|| read_all(model.path()));
+    let (_, peak) = peak(|| checkpoint::check(model.path()));
     let bound = 4 * 64 * bytes.len() + (8 << 20);
     prop_assert!(peak <= bound, "{peak} bytes for a file of {}", bytes.len());
     Ok(())
@@ -110,9 +94,9 @@ fn damaged(mut bytes: Vec<u8>, damage: &[(prop::sample::Index, u8)]) -> Vec<u8> 
 #[test]
 fn the_undamaged_files_are_good() {
     let model = fixture::model(&[("model.safetensors", &small_safetensors())]);
-    assert_eq!(read_all(model.path()).unwrap(), 10);
+    assert_eq!(checkpoint::check(model.path()).unwrap(), 10);
     let model = fixture::model(&[("pytorch_model.bin", &fixture::archive(&small_pickle(), &[&[0; 24]]))]);
-    assert_eq!(read_all(model.path()).unwrap(), 6);
+    assert_eq!(checkpoint::check(model.path()).unwrap(), 6);
 }
 
 #[test]

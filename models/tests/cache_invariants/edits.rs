@@ -132,8 +132,7 @@ fn evicted_caches_can_be_edited_too() {
             assert_remembers_what_there_is(&mut cache, name, &spec);
             // Other tokens at the same positions.
             let same_length = [Edit { replaced: 3..20, inserted: 17 }];
-            let ranges = cache.edit(&same_length, Refresh::None).expect("a good edit");
-            assert_eq!(ranges, [3..20]);
+            cache.edit(&same_length, Refresh::None).expect("a good edit");
             decoder.step_at(&mut cache, &(63..80).collect::<Vec<_>>(), &(3..20).collect::<Vec<_>>(), &spec);
             assert_remembers_what_there_is(&mut cache, name, &spec);
         }

@@ -46,7 +46,7 @@ impl CachePolicy for Policy {
                 keys.chunks_exact(dim).flat_map(with).fold(f32::NEG_INFINITY, f32::max)
             });
             let read = std::iter::once(0..far.start).chain(found.into_iter().map(block));
-            join(read.chain([local..seen.end]))
+            join(read.chain(std::iter::once(local..seen.end)))
         })
     }
 }

@@ -4,7 +4,7 @@
 use kilobase_kernels::attention::{KeyForm, KvView, Selection};
 
 use super::summary::{Summaries, Summary};
-use super::tokens::{Group, select};
+use super::tokens::select;
 use super::{CachePolicy, Kind, Needs, Queries, Settings};
 use crate::cache::Config;
 use crate::cache::error::FileFault;
@@ -43,11 +43,9 @@ impl CachePolicy for Policy {
     }
 
     fn select(&mut self, layer: usize, queries: Queries<'_>, view: &dyn KvView) -> Option<Selection> {
-        select(queries, view, 1, self.choice.dense, |Group { head, queries, seen, scale, .. }| {
-            match self.units.get(layer, head) {
-                Some(units) => self.choice.select(&queries, seen.end - 1, units, scale),
-                None => vec![0..seen.end],
-            }
+        select(queries, view, 1, self.choice.dense, |group| match self.units.get(layer, group.head) {
+            Some(units) => self.choice.select(&group.queries, group.seen.end - 1, units, group.scale),
+            None => group.all(),
         })
     }
 

@@ -8,7 +8,7 @@ use kilobase_kernels::attention::{Collect, KeyForm, KvView, Selection, Stats};
 use super::budget::LayerBudgets;
 use super::evict::{Evict, Retention, Scorer};
 use super::summary::{Summaries, Summary};
-use super::tokens::{Group, select};
+use super::tokens::select;
 use super::{CachePolicy, INTERVAL, Kind, Needs, Queries, Settings};
 use crate::cache::Config;
 use crate::cache::error::FileFault;
@@ -72,11 +72,12 @@ impl CachePolicy for Policy {
     }
 
     fn select(&mut self, layer: usize, queries: Queries<'_>, view: &dyn KvView) -> Option<Selection> {
-        select(queries, view, 1, self.dense, |Group { head, queries, seen, .. }| {
-            let Some(clusters) = self.clusters.get(layer, head) else { return vec![0..seen.end] };
-            let whole = (seen.end / self.sizes.coarse).min(clusters.clusters());
-            let chosen = self.sizes.select(&queries, clusters, whole);
-            join(chosen.into_iter().chain([whole * self.sizes.coarse..seen.end]))
+        select(queries, view, 1, self.dense, |group| {
+            let Some(clusters) = self.clusters.get(layer, group.head) else { return group.all() };
+            let whole = (group.seen.end / self.sizes.coarse).min(clusters.clusters());
+            let chosen = self.sizes.select(&group.queries, clusters, whole);
+            let rest = whole * self.sizes.coarse..group.seen.end;
+            join(chosen.into_iter().chain(std::iter::once(rest)))
         })
     }
 

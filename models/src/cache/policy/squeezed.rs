@@ -135,12 +135,13 @@ impl CachePolicy for Policy {
             self.fit(layer, view, queries.spec.scale);
         }
         let context = &self.layers[layer];
-        select(queries, view, 1, 0, |Group { head, tokens, queries, seen, scale }| {
+        select(queries, view, 1, 0, |group| {
+            let Group { head, tokens, queries, seen, scale } = &group;
             if tokens.positions[seen.end - 1] < fixed {
-                return vec![0..seen.end];
+                return group.all();
             }
-            let Clustered { positions, clusters } = &context.heads[head];
-            let scores = clusters.scores(&queries, scale, None);
+            let Clustered { positions, clusters } = &context.heads[*head];
+            let scores = clusters.scores(queries, *scale, None);
             let mut next = 0;
             let is_read = |&token: &usize| {
                 let position = tokens.positions[token];

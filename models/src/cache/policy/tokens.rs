@@ -74,6 +74,13 @@ pub(super) struct Group<'a> {
     pub(super) scale: f32,
 }
 
+impl Group<'_> {
+    /// Everything that one of the queries sees.
+    pub(super) fn all(&self) -> Vec<Range<usize>> {
+        std::iter::once(0..self.seen.end).collect()
+    }
+}
+
 /// What `choose` returns for each key/value head and `block` rows of queries, as slots: ascending ranges of tokens.
 /// Queries that see at most `dense` tokens read all of them; if all queries do, there is no selection.
 pub(super) fn select(
@@ -96,12 +103,10 @@ pub(super) fn select(
         let (rows, tokens) = (first..(first + block).min(q.rows), &tokens[head]);
         let seen = rows.clone().map(|row| tokens.until(positions[row]));
         let seen = seen.clone().min().unwrap_or(0)..seen.max().unwrap_or(0);
-        if seen.end <= dense {
-            return tokens.slots(vec![0..seen.end]);
-        }
         let of_row = |row| &rotated[(row * q.heads + head * group) * q.dim..][..group * q.dim];
         let queries = rows.flat_map(of_row).copied().collect();
-        tokens.slots(choose(Group { head, tokens, queries, seen, scale: spec.scale }))
+        let group = Group { head, tokens, queries, seen, scale: spec.scale };
+        tokens.slots(if group.seen.end <= dense { group.all() } else { choose(group) })
     };
     let lists: Vec<_> = (0..view.heads() * blocks).into_par_iter().map(list).collect();
     Some(Selection { query_block: block, slots: lists.chunks(blocks).map(<[_]>::to_vec).collect() })
