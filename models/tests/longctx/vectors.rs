@@ -58,11 +58,6 @@ impl Vectors {
         self.json["cases"].as_object().expect("cases").keys().cloned().collect()
     }
 
-    /// What a case expects something under.
-    pub fn keys(&self, case: &str) -> Vec<String> {
-        self.json["cases"][case]["expect"].as_object().expect("expect").keys().cloned().collect()
-    }
-
     /// A setting.
     pub fn par(&self, name: &str) -> &Value {
         let value = &self.json["par"][name];
