@@ -20,6 +20,7 @@ pub struct Linear {
 
 /// What is left of a linear layer for inference.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "cpu"), allow(dead_code, reason = "read by the kernels"))]
 struct Packed {
     weight: PackedMatrix,
     bias: Option<Vec<f32>>,

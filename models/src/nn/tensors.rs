@@ -127,5 +127,8 @@ fn packs(device: &Device) -> bool {
     #[cfg(feature = "cpu")]
     return matches!(device.as_dispatch(), burn::backend::DispatchDevice::Flex(_));
     #[cfg(not(feature = "cpu"))]
-    false
+    {
+        let _ = device;
+        false
+    }
 }
