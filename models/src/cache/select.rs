@@ -10,20 +10,13 @@ pub mod infllm2;
 pub mod mpcache;
 pub mod squeezed;
 
+use super::policy::rank;
 use std::ops::Range;
 
 /// The `count` best of the scores, in ascending order of index; of equal ones the first.
 pub fn top(scores: &[f32], count: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    let by_rank = |a: &usize, b: &usize| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b));
-    if count < order.len() {
-        if count > 0 {
-            order.select_nth_unstable_by(count - 1, by_rank);
-        }
-        order.truncate(count);
-        order.sort_unstable();
-    }
-    order
+    let indices: Vec<u32> = (0..scores.len() as u32).collect();
+    rank::top(scores, &indices, (0..scores.len()).collect(), count)
 }
 
 /// Joins ranges that touch; they come in ascending order.
