@@ -18,3 +18,4 @@ pub use error::{Error, Result};
 pub use format::Format;
 pub use item::{Item, Stretch};
 pub use spool::{Finish, Rows, Spool, index_path, metadata_path};
+pub use table::write_line;

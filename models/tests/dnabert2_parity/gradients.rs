@@ -1,6 +1,6 @@
 //! Gradients of the losses: through the layers by burn's autodiff, through attention by the kernel's own backward pass.
 
-use crate::{Case, Fixture, Report, numbers, rows};
+use crate::parity::{Case, Fixture, Report, numbers, rows};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Gradients, Int, Tensor};
