@@ -12,6 +12,7 @@ mod npy;
 mod safetensors;
 mod spool;
 mod table;
+pub mod track;
 
 pub use atomic::AtomicFile;
 pub use error::{Error, Result};

@@ -119,6 +119,11 @@ impl<I: Item> Spool<I> {
         self.width
     }
 
+    /// The file that the results will become.
+    pub(crate) fn out(&self) -> &Path {
+        &self.out
+    }
+
     /// The folder that holds the results until they are finished.
     pub fn folder(&self) -> &Path {
         &self.folder
