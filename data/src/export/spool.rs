@@ -16,6 +16,7 @@ mod plan;
 mod read;
 mod recover;
 
+pub(crate) use finish::remove_if_there;
 pub use finish::{Finish, index_path, metadata_path};
 pub use read::Rows;
 

@@ -3,7 +3,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::blocks::Blocks;
 use super::bytes::Bytes;
@@ -121,7 +121,9 @@ impl Builder {
     fn load(&self, path: &Path, name: String, why: &'static str, remedy: &'static str) -> Result<Reference> {
         let limit = self.memory;
         let too_large = |file: String| Error::TooLarge { file, why, limit, remedy };
-        let mut reader = fastx::Reader::builder().max_record(limit as usize).open(path)?;
+        let mut reader = fastx::Reader::builder()
+            .max_record(usize::try_from(limit).unwrap_or(usize::MAX / 2))
+            .open(path)?;
         let (mut entries, mut sequences, mut total) = (Vec::new(), Vec::new(), 0);
         for record in reader.by_ref() {
             let record = match record {
@@ -180,6 +182,8 @@ pub struct Reference {
     origin: IndexOrigin,
     contigs: Vec<Contig>,
     names: HashMap<String, usize>,
+    /// Contigs by what their names have in common with others, made when a name is not found.
+    similar: OnceLock<HashMap<String, usize>>,
     entries: Vec<Entry>,
     source: Source,
     warnings: Vec<Warning>,
@@ -225,7 +229,8 @@ impl Reference {
         let contigs: Vec<Contig> =
             entries.iter().map(|entry| Contig { name: entry.name.clone(), length: entry.length }).collect();
         let names = contigs.iter().enumerate().map(|(at, contig)| (contig.name.clone(), at)).collect();
-        Self { file, origin, contigs, names, entries, source, warnings: Vec::new() }
+        let (similar, warnings) = (OnceLock::new(), Vec::new());
+        Self { file, origin, contigs, names, similar, entries, source, warnings }
     }
 
     /// The file's name as messages give it.
@@ -306,11 +311,16 @@ impl Reference {
 
     fn find(&self, contig: &str) -> Result<usize> {
         self.names.get(contig).copied().ok_or_else(|| {
-            let similar = self.contigs.iter().find(|other| like::is_like(contig, &other.name));
+            // Kept, because a file of variants may ask a million times.
+            let similar = self.similar.get_or_init(|| {
+                let contigs = self.contigs.iter().enumerate().rev();
+                contigs.flat_map(|(at, contig)| like::keys(&contig.name).map(move |key| (key, at))).collect()
+            });
+            let similar = like::keys(contig).find_map(|key| similar.get(&key));
             Error::UnknownContig {
                 file: self.file.clone(),
                 contig: contig.to_owned(),
-                similar: similar.map(|contig| contig.name.clone()),
+                similar: similar.map(|&at| self.contigs[at].name.clone()),
             }
         })
     }

@@ -60,11 +60,34 @@ fn every_kind_of_file_gives_the_same_bases() {
             genome.fetch("chr2", 1..3),
             Err(Error::PastEnd { start: 2, end: 3, length: 2, .. })
         ));
+        assert!(matches!(
+            genome.fetch("M", 0..1),
+            Err(Error::UnknownContig { similar: Some(similar), .. }) if similar == "chrM"
+        ));
         assert!(genome.warnings().is_empty(), "{name}");
     }
     let names: Vec<_> =
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), 5, "nothing is written beside the files: {names:?}");
+}
+
+#[test]
+fn genome_may_be_read_from_several_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = [b">a\n".to_vec(), b"ACGTTGCAAC\n".repeat(300)].concat();
+    let genome = Reference::open(write(folder.path(), "a.fa.gz", &bgzf(&text, 64))).unwrap();
+    let whole = genome.fetch("a", 0..3000).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (genome, whole) = (&genome, &whole);
+            scope.spawn(move || {
+                for start in (thread..2900).step_by(7) {
+                    let found = genome.fetch("a", start..start + 100).unwrap();
+                    assert_eq!(found, whole[start as usize..start as usize + 100]);
+                }
+            });
+        }
+    });
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl Field {
         // Debug is the shortest text that reads back to the same value, with an exponent where digits would be many.
         let text = match self.kind {
             Kind::Float => format!("{value:?}"),
-            Kind::Integer => format!("{value:.0}"),
+            Kind::Integer => format!("{}", value as i64),
         };
         out.extend_from_slice(text.as_bytes());
     }

@@ -210,6 +210,9 @@ fn vcf_keeps_every_byte_but_our_entries() {
         chr1\t2\t.\tcG\tc\t.\t.\tKB_BASES=12;KB_SKIP=not_finite\tGT\t./.\t0/0\n\
         chr2\t5\t.\tA\t.\t1e3\tq10;s50\tKB_SKIP=missing\tGT\t0/1\t.\n";
     assert_eq!(out, expected);
+    let bare = VCF.lines().skip_while(|line| line.starts_with("##")).collect::<Vec<_>>().join("\n");
+    let bare = write(&bare, Format::Vcf, Order::Source).unwrap();
+    assert!(bare.starts_with("##fileformat=VCFv4.3\n##INFO=<ID=KB_LLR"), "{bare}");
     // Scoring the output again replaces what was added.
     assert_eq!(write(&out, Format::Vcf, Order::Source).unwrap(), expected);
 }

@@ -35,7 +35,7 @@ pub enum Order {
     /// By contig and position; records of one position stay in the order of the source. Contigs come in the order of the
     /// VCF header, those that it does not name in the order of their first records.
     ///
-    /// Lines are sorted in 256 MiB of memory; more of them are sorted in pieces that go to temporary files in the folder
+    /// Lines are sorted in at most 256 MiB of memory; more of them are sorted in pieces that go to temporary files in the folder
     /// of the output, which together are as large as the output is uncompressed.
     Position,
 }
@@ -101,6 +101,8 @@ impl Writer {
     /// Reads the source again, writes it with its scores as the suffix of `out` says (`vcf`, `tsv` or `csv`, with `.gz`,
     /// `.bgz` or `.bgzf` as bgzf), and removes the folder of the spool.
     ///
+    /// Bytes of the source stay what they are, but for line ends, which become LF, and empty lines, which go.
+    ///
     /// The file gets its name last: where it is, its metadata (`<OUT>.meta.json`) is too.
     pub fn finish(self, source: Reader, finish: &Finish<'_>) -> Result<Summary> {
         let path = self.spool.out().to_owned();
@@ -111,6 +113,10 @@ impl Writer {
         let io = |source| export::Error::Io { path: metadata_path(&path), source };
         serde_json::to_writer_pretty(&mut metadata, finish.metadata).map_err(export::Error::from)?;
         metadata.write_all(b"\n").map_err(io)?;
+        if finish.force {
+            // An old file beside new metadata would look like one result.
+            export::remove_if_there(&path)?;
+        }
         metadata.commit()?;
         out.commit(&path)?;
         self.spool.discard()?;

@@ -6,8 +6,8 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// Bytes of lines and keys that are sorted at once.
-pub(super) const MEMORY: usize = 256 << 20;
+/// Bytes of lines and keys that are sorted at once; the vectors that hold them may have room for twice as much.
+pub(super) const MEMORY: usize = 128 << 20;
 
 /// What lines are sorted by; lines of one key stay in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

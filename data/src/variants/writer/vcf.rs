@@ -13,7 +13,7 @@ use super::finish::Scored;
 const PROVENANCE: &str = "variants";
 
 /// The header of the source, with our INFO lines after its own and the provenance at the end. Lines of the same key and id
-/// are replaced.
+/// are replaced; a version is given where there is none.
 pub(super) fn write_header(
     header: &Header,
     fields: &[Field],
@@ -35,6 +35,9 @@ pub(super) fn write_header(
         out.extend_from_slice(line);
         out.push(b'\n');
     };
+    if !kept.first().is_some_and(|line| line.starts_with(b"##fileformat=")) {
+        write(b"##fileformat=VCFv4.3");
+    }
     kept[..after].iter().for_each(|line| write(line));
     ours.for_each(|line| write(&line));
     kept[after..].iter().for_each(|line| write(line));
