@@ -1,0 +1,129 @@
+//! GC content, of every window and of the whole.
+
+use super::super::base::Base;
+use super::{Automaton, Error};
+
+/// Longest window: its state is the kinds of its bases, one bit each, in one number.
+pub const MAX_WINDOW: usize = 64;
+
+/// A share times a length is a number of bases if it is that close to one: 0.57 of 100 are 57.
+const ROUNDING: f64 = 1e-9;
+
+/// GC content within bounds in every window of so many bases. A sequence that is shorter has no window; a window with a
+/// letter of the prompt that is no base is not judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowGc {
+    window: u32,
+    least: u32,
+    most: u32,
+}
+
+impl WindowGc {
+    /// Windows of `window` bases, `low` to `high` of which are `G` or `C`, bounds included.
+    pub fn new(window: usize, low: f64, high: f64) -> Result<Self, Error> {
+        if !(1..=MAX_WINDOW).contains(&window) {
+            return Err(Error::Window { window });
+        }
+        let (least, most) = counts(window, low, high);
+        Ok(Self { window: window as u32, least: least as u32, most: most as u32 })
+    }
+
+    const fn full(&self) -> u64 {
+        1 << (self.window - 1)
+    }
+}
+
+/// Bases of a sequence of `length` that `low` to `high` of it are.
+fn counts(length: usize, low: f64, high: f64) -> (u64, u64) {
+    let length = length as f64;
+    ((low * length - ROUNDING).ceil() as u64, (high * length + ROUNDING).floor() as u64)
+}
+
+/// A state is a 1 and then the bases so far, but at most `window - 1`: 1 for `G` and `C`, 0 for `A` and `T`.
+impl Automaton for WindowGc {
+    fn name(&self) -> String {
+        format!("{} to {} G or C in every {} bases", self.least, self.most, self.window)
+    }
+
+    fn start(&self) -> u64 {
+        1
+    }
+
+    fn observe(&self, state: u64, base: Option<Base>) -> u64 {
+        let Some(base) = base else { return self.start() };
+        // Behind the 1 are all bases of the window; what falls out at the front is that 1 or the oldest base.
+        let bits = state << 1 | u64::from(base.is_gc());
+        if state < self.full() { bits } else { bits & (self.full() - 1) | self.full() }
+    }
+
+    fn step(&self, state: u64, base: Base) -> Option<u64> {
+        if state >= self.full() {
+            // Without the 1 in front, so many of the window's other bases are G or C.
+            let count = state.count_ones() - 1 + u32::from(base.is_gc());
+            if count < self.least || count > self.most {
+                return None;
+            }
+        }
+        Some(self.observe(state, Some(base)))
+    }
+
+    fn viable(&self, state: u64, left: usize) -> bool {
+        let bases = state.ilog2();
+        let gc = state.count_ones() - 1;
+        let judged = bases as usize + left >= self.window as usize;
+        !judged || (gc <= self.most && bases - gc + self.least <= self.window)
+    }
+
+    fn prefers_gc(&self, _: u64, left: usize) -> Option<bool> {
+        // As evenly as the middle of the bounds allows, so that no window is near them.
+        let (window, twice) = (2 * u64::from(self.window), u64::from(self.least + self.most));
+        let left = left as u64;
+        Some((left + 1) * twice / window > left * twice / window)
+    }
+}
+
+/// GC content of all that is generated within bounds. Of nothing, it is within any.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TotalGc {
+    /// Least share of `G` and `C`.
+    pub low: f64,
+    /// Most.
+    pub high: f64,
+}
+
+impl TotalGc {
+    fn allows(&self, bases: u64, gc: std::ops::RangeInclusive<u64>) -> bool {
+        let (least, most) = counts(bases as usize, self.low, self.high);
+        (*gc.start()).max(least) <= (*gc.end()).min(most)
+    }
+}
+
+/// A state is `2^32 bases + those that are G or C`.
+impl Automaton for TotalGc {
+    fn name(&self) -> String {
+        format!("total GC {} to {}", self.low, self.high)
+    }
+
+    fn start(&self) -> u64 {
+        0
+    }
+
+    fn step(&self, state: u64, base: Base) -> Option<u64> {
+        state.checked_add(1 << 32).map(|state| state + u64::from(base.is_gc()))
+    }
+
+    fn accepts(&self, state: u64) -> bool {
+        self.viable(state, 0)
+    }
+
+    fn viable(&self, state: u64, left: usize) -> bool {
+        let (bases, gc, left) = (state >> 32, state & 0xffff_ffff, left as u64);
+        self.allows(bases + left, gc..=gc + left)
+    }
+
+    fn prefers_gc(&self, state: u64, _: usize) -> Option<bool> {
+        let (bases, gc) = (state >> 32, state & 0xffff_ffff);
+        let share = f64::midpoint(self.low, self.high);
+        Some((gc as f64) < share * (bases + 1) as f64)
+    }
+}
