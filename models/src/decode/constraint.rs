@@ -17,6 +17,7 @@
 //! ```
 
 use std::fmt::Debug;
+use std::ops::RangeInclusive;
 
 use super::base::Base;
 
@@ -68,10 +69,15 @@ pub trait Automaton: Debug + Send + Sync {
         true
     }
 
-    /// Whether the automaton, if it were alone, could accept after exactly `left` more bases. Only speed depends on it: it may say
-    /// yes where the answer is no.
-    fn viable(&self, _state: u64, _left: usize) -> bool {
+    /// Whether the automaton, if it were alone, could accept after exactly `left` more bases, of which so many are `G` or `C`. Only
+    /// speed depends on it: it may say yes where the answer is no.
+    fn viable(&self, _state: u64, _left: usize, _gc: RangeInclusive<usize>) -> bool {
         true
+    }
+
+    /// How many of the next `left` bases can be `G` or `C`. Only speed depends on it: it may be too wide.
+    fn gc_ahead(&self, _state: u64, left: usize) -> RangeInclusive<usize> {
+        0..=left
     }
 
     /// Whether `G` or `C` is the better next base to look for legal ends with, `left` bases before the end. Only speed depends

@@ -165,10 +165,10 @@ fn constraints_that_contradict_each_other_are_named_without_the_others() {
     let vocabulary = Vocabulary::new(SINGLES.iter().copied().map(Some));
     let mut engine =
         Engine::new(constraints.automata().expect("automata"), &vocabulary, Unit::Tokens).expect("an engine");
-    let error = engine.start(b"", 7).expect_err("at most 0 of 7 bases are G or C");
+    let error = engine.start(b"", 8).expect_err("at most 1 of 8 bases is G or C");
     assert_eq!(
         error.to_string(),
-        "no sequence of 7 tokens satisfies total GC 0.5 to 1 and prefix ATTA and suffix TTA"
+        "no sequence of 8 tokens satisfies total GC 0.5 to 1 and prefix ATTA and suffix TTA"
     );
     let error = engine.start(b"GAT", 4).expect_err("ATTA has no G or C");
     assert_eq!(

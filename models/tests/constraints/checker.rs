@@ -125,7 +125,7 @@ fn the_checker_sees_what_is_planted() {
         (r#"{"forbid_sites":["BsaI"]}"#, "GAG", "ACC", true),
         (r#"{"forbid_sites":["BsaI"]}"#, "GAGACC", "AC", false),
         (r#"{"no_stop":["0"]}"#, "T", "AATAA", false),
-        (r#"{"no_stop":["1"]}"#, "GTG", "A", false),
+        (r#"{"no_stop":["1"]}"#, "GTG", "A", true),
         (r#"{"no_stop":["1"]}"#, "GGT", "GAC", false),
         (r#"{"no_stop":["1"]}"#, "TG", "A", true),
         (r#"{"no_stop":["0:start"]}"#, "", "ATGTGG", false),

@@ -1,5 +1,7 @@
 //! What is generated begins, ends or agrees as a whole with given letters.
 
+use std::ops::RangeInclusive;
+
 use super::super::base::{Base, Dna, Motif};
 use super::Automaton;
 
@@ -25,10 +27,10 @@ impl Automaton for Prefix {
     }
 
     fn accepts(&self, state: u64) -> bool {
-        self.viable(state, 0)
+        self.viable(state, 0, 0..=0)
     }
 
-    fn viable(&self, state: u64, left: usize) -> bool {
+    fn viable(&self, state: u64, left: usize, _: RangeInclusive<usize>) -> bool {
         state as usize + left >= self.0.0.len()
     }
 }
@@ -83,7 +85,7 @@ impl Automaton for Suffix {
         state as usize == self.bases.0.len()
     }
 
-    fn viable(&self, state: u64, left: usize) -> bool {
+    fn viable(&self, state: u64, left: usize, _: RangeInclusive<usize>) -> bool {
         // The last bases must be there already: as a border, or all there is.
         let Some(there) = self.bases.0.len().checked_sub(left) else { return true };
         let mut length = state as usize;
@@ -114,10 +116,10 @@ impl Automaton for Template {
     }
 
     fn accepts(&self, state: u64) -> bool {
-        self.viable(state, 0)
+        self.viable(state, 0, 0..=0)
     }
 
-    fn viable(&self, state: u64, left: usize) -> bool {
+    fn viable(&self, state: u64, left: usize, _: RangeInclusive<usize>) -> bool {
         state as usize + left == self.0.len()
     }
 }

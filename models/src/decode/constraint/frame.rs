@@ -1,5 +1,7 @@
 //! A reading frame that stays open.
 
+use std::ops::RangeInclusive;
+
 use super::super::base::Base;
 use super::Automaton;
 
@@ -88,10 +90,10 @@ impl Automaton for ReadingFrame {
     }
 
     fn accepts(&self, state: u64) -> bool {
-        self.viable(state, 0)
+        self.viable(state, 0, 0..=0)
     }
 
-    fn viable(&self, state: u64, left: usize) -> bool {
+    fn viable(&self, state: u64, left: usize, _: RangeInclusive<usize>) -> bool {
         Seen::of(state).start as usize <= left
     }
 }

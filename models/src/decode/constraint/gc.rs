@@ -1,5 +1,7 @@
 //! GC content, of every window and of the whole.
 
+use std::ops::RangeInclusive;
+
 use super::super::base::Base;
 use super::{Automaton, Error};
 
@@ -30,6 +32,31 @@ impl WindowGc {
 
     const fn full(&self) -> u64 {
         1 << (self.window - 1)
+    }
+
+    /// Whether a window ends in the next `left` bases.
+    const fn judges(&self, state: u64, left: usize) -> bool {
+        state.ilog2() as usize + left >= self.window as usize
+    }
+
+    /// How many of the next `left` bases can be of a kind of which a window has at most so many: as early as possible is as
+    /// many as possible. Bit `i` of `kind` is set if the base `i + 1` before is of the kind.
+    fn most_ahead(&self, mut kind: u64, most: u32, left: usize) -> usize {
+        let all = u64::MAX >> (64 - self.window);
+        let mut add = |count: usize| {
+            let step = |_| {
+                kind = kind << 1 & all;
+                let fits = kind.count_ones() < most;
+                kind |= u64::from(fits);
+                usize::from(fits)
+            };
+            (0..count).map(step).sum::<usize>()
+        };
+        // After one window, every window has the most, and one is as the next.
+        let window = self.window as usize;
+        let first = left.min(window);
+        let rest = left - first;
+        add(first) + rest / window * most as usize + add(rest % window)
     }
 }
 
@@ -67,11 +94,19 @@ impl Automaton for WindowGc {
         Some(self.observe(state, Some(base)))
     }
 
-    fn viable(&self, state: u64, left: usize) -> bool {
+    fn viable(&self, state: u64, left: usize, _: RangeInclusive<usize>) -> bool {
         let bases = state.ilog2();
         let gc = state.count_ones() - 1;
-        let judged = bases as usize + left >= self.window as usize;
-        !judged || (gc <= self.most && bases - gc + self.least <= self.window)
+        !self.judges(state, left) || (gc <= self.most && bases - gc + self.least <= self.window)
+    }
+
+    fn gc_ahead(&self, state: u64, left: usize) -> RangeInclusive<usize> {
+        if !self.judges(state, left) {
+            return 0..=left;
+        }
+        let gc = state ^ 1 << state.ilog2();
+        let at = gc ^ ((1 << state.ilog2()) - 1);
+        left - self.most_ahead(at, self.window - self.least, left)..=self.most_ahead(gc, self.most, left)
     }
 
     fn prefers_gc(&self, _: u64, left: usize) -> Option<bool> {
@@ -92,7 +127,7 @@ pub struct TotalGc {
 }
 
 impl TotalGc {
-    fn allows(&self, bases: u64, gc: std::ops::RangeInclusive<u64>) -> bool {
+    fn allows(&self, bases: u64, gc: RangeInclusive<u64>) -> bool {
         let (least, most) = counts(bases as usize, self.low, self.high);
         (*gc.start()).max(least) <= (*gc.end()).min(most)
     }
@@ -113,17 +148,62 @@ impl Automaton for TotalGc {
     }
 
     fn accepts(&self, state: u64) -> bool {
-        self.viable(state, 0)
+        self.viable(state, 0, 0..=0)
     }
 
-    fn viable(&self, state: u64, left: usize) -> bool {
-        let (bases, gc, left) = (state >> 32, state & 0xffff_ffff, left as u64);
-        self.allows(bases + left, gc..=gc + left)
+    fn viable(&self, state: u64, left: usize, ahead: RangeInclusive<usize>) -> bool {
+        let (bases, gc) = (state >> 32, state & 0xffff_ffff);
+        self.allows(bases + left as u64, gc + *ahead.start() as u64..=gc + *ahead.end() as u64)
     }
 
     fn prefers_gc(&self, state: u64, _: usize) -> Option<bool> {
         let (bases, gc) = (state >> 32, state & 0xffff_ffff);
         let share = f64::midpoint(self.low, self.high);
         Some((gc as f64) < share * (bases + 1) as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fewest and most of the next bases, by trying all.
+    fn tried(window: &WindowGc, state: u64, left: usize) -> Option<(usize, usize)> {
+        let mut found = None;
+        for kinds in 0..1_u32 << left {
+            let base = |i: usize| if kinds >> i & 1 == 1 { Base::G } else { Base::A };
+            if (0..left).try_fold(state, |state, i| window.step(state, base(i))).is_some() {
+                let gc = kinds.count_ones() as usize;
+                let (least, most) = found.unwrap_or((gc, gc));
+                found = Some((least.min(gc), most.max(gc)));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn what_can_come_is_known_without_trying() {
+        let mut compared = 0;
+        for (window, least, most) in
+            [(1, 0, 1), (2, 1, 1), (3, 1, 2), (4, 1, 2), (5, 2, 4), (5, 0, 1), (4, 2, 2)]
+        {
+            let window = WindowGc { window, least, most };
+            for state in 1..window.full() * 2 {
+                for left in 0..11 {
+                    let ahead = window.gc_ahead(state, left);
+                    let tried = tried(&window, state, left);
+                    assert_eq!(
+                        window.viable(state, left, 0..=left),
+                        tried.is_some(),
+                        "{window:?} {state} {left}"
+                    );
+                    if let Some(tried) = tried {
+                        assert_eq!((*ahead.start(), *ahead.end()), tried, "{window:?} {state} {left}");
+                        compared += 1;
+                    }
+                }
+            }
+        }
+        assert!(compared > 500, "{compared}");
     }
 }

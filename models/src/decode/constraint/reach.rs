@@ -9,6 +9,7 @@
 //!    other, one that was asked about the same state before knows.
 //! 2. Else a search in depth, which never looks at a node twice. It tells dead ends from ways out exactly.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -108,11 +109,10 @@ impl Reach {
     /// What can be said of a node without a search.
     fn known(&mut self, node: &[u64]) -> Option<bool> {
         let (&left, states) = node.split_last()?;
-        let mut parts = self.parts.iter().zip(states);
         if left == 0 {
-            return Some(parts.all(|(part, &state)| part.accepts(state)));
+            return Some(self.parts.iter().zip(states).all(|(part, &state)| part.accepts(state)));
         }
-        if self.counts_bases && !parts.all(|(part, &state)| part.viable(state, left as usize)) {
+        if self.counts_bases && !self.viable(states, left as usize, &(0..=left as usize)) {
             return Some(false);
         }
         if let Some(place) = self.witness.as_ref().and_then(|witness| witness.place(left))
@@ -120,7 +120,22 @@ impl Reach {
         {
             return Some(true);
         }
-        self.verdicts.get(node).copied()
+        if let Some(&alive) = self.verdicts.get(node) {
+            return Some(alive);
+        }
+        (self.counts_bases && !self.viable_together(states, left as usize)).then_some(false)
+    }
+
+    fn viable(&self, states: &[u64], left: usize, gc: &RangeInclusive<usize>) -> bool {
+        self.parts.iter().zip(states).all(|(part, &state)| part.viable(state, left, gc.clone()))
+    }
+
+    /// Whether the automata agree on how much G and C comes: without this, a search would find out by trying most of the
+    /// sequences that a window allows.
+    fn viable_together(&self, states: &[u64], left: usize) -> bool {
+        let ahead = self.parts.iter().zip(states).map(|(part, &state)| part.gc_ahead(state, left));
+        let gc = ahead.fold(0..=left, |a, b| *a.start().max(b.start())..=*a.end().min(b.end()));
+        gc.start() <= gc.end() && self.viable(states, left, &gc)
     }
 
     fn accepts_witness(&mut self, part: usize, state: u64, place: usize, left: u64) -> bool {
