@@ -177,14 +177,14 @@ fn best(scores: &[f64]) -> Option<usize> {
 /// keeps its proportions.
 fn draw(scores: &[f64], rng: &mut impl Rng) -> Option<usize> {
     let top = scores[best(scores)?];
-    let share = |score: f64| (score - top).exp();
-    let mut place = rng.random::<f64>() * scores.iter().map(|&score| share(score)).sum::<f64>();
-    let token = scores.iter().position(|&score| {
-        place -= share(score);
+    let shares: Vec<f64> = scores.iter().map(|score| (score - top).exp()).collect();
+    let mut place = rng.random::<f64>() * shares.iter().sum::<f64>();
+    let token = shares.iter().position(|share| {
+        place -= share;
         place < 0.0
     });
     // Rounding can leave a little at the end.
-    token.or_else(|| scores.iter().rposition(|&score| share(score) > 0.0))
+    token.or_else(|| shares.iter().rposition(|share| *share > 0.0))
 }
 
 /// `ln sum exp`, without overflow; minus infinity of nothing.

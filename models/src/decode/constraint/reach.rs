@@ -21,6 +21,9 @@ use super::{Automaton, Error};
 /// Dead ends that are looked at for one answer at most; about 100 bytes each.
 const LIMIT: usize = 1 << 20;
 
+/// Answers about single automata that are kept: enough for one place, and little enough for the processor's cache.
+const ACCEPTED: usize = 1 << 14;
+
 #[derive(Debug)]
 pub(super) struct Reach {
     parts: Vec<Arc<dyn Automaton>>,
@@ -97,7 +100,7 @@ impl Reach {
         if self.verdicts.len() > LIMIT {
             self.verdicts.clear();
         }
-        if self.accepted.len() > LIMIT {
+        if self.accepted.len() > ACCEPTED {
             self.accepted.clear();
         }
         match self.known(node) {
@@ -144,10 +147,12 @@ impl Reach {
             return true;
         }
         let (parts, moves) = (&self.parts, &self.moves);
-        *self
-            .accepted
-            .entry((part, state, left))
-            .or_insert_with(|| follow(&*parts[part], state, witness, part, place, moves))
+        let answer = || {
+            let gc = witness.gc_ahead(place);
+            let viable = !self.counts_bases || parts[part].viable(state, left as usize, gc..=gc);
+            viable && follow(&*parts[part], state, witness, part, place, moves)
+        };
+        *self.accepted.entry((part, state, left)).or_insert_with(answer)
     }
 
     fn search(&mut self, node: &[u64]) -> Result<bool, Error> {
@@ -184,7 +189,8 @@ impl Reach {
     fn keep(&mut self, way: Vec<Step>, end: &[u64]) {
         // Without a witness, nothing but an end is known to have one.
         if self.witness.is_none() {
-            self.witness = Some(Witness::new(way.iter().map(|step| (&*step.node, step.chosen)), end));
+            self.witness =
+                Some(Witness::new(way.iter().map(|step| (&*step.node, step.chosen)), end, &self.moves));
         } else {
             self.verdicts.extend(way.into_iter().map(|step| (step.node, true)));
         }

@@ -1,5 +1,7 @@
 //! One legal sequence to the end, by which most others are seen to have one.
 
+use super::super::base::Base;
+
 /// The states along a legal sequence, from its beginning to its end.
 #[derive(Debug)]
 pub(super) struct Witness {
@@ -10,20 +12,33 @@ pub(super) struct Witness {
     moves: Vec<usize>,
     /// The place by what is left, [`NONE`] where a token reaches over it.
     places: Vec<u32>,
+    /// How many G and C come, place by place.
+    gc: Vec<u32>,
 }
 
 const NONE: u32 = u32::MAX;
 
 impl Witness {
     /// From the places with the move made at each, and the last place, at which nothing is left.
-    pub(super) fn new<'a>(way: impl Iterator<Item = (&'a [u64], usize)>, last: &[u64]) -> Self {
+    pub(super) fn new<'a>(
+        way: impl Iterator<Item = (&'a [u64], usize)>,
+        last: &[u64],
+        moves: &[Box<[Base]>],
+    ) -> Self {
+        let width = last.len();
         let mut witness =
-            Self { nodes: Vec::new(), width: last.len(), moves: Vec::new(), places: Vec::new() };
+            Self { nodes: Vec::new(), width, moves: Vec::new(), places: Vec::new(), gc: vec![0] };
         for (node, chosen) in way {
             witness.push(node);
             witness.moves.push(chosen);
         }
         witness.push(last);
+        let mut ahead = 0;
+        for &chosen in witness.moves.iter().rev() {
+            ahead += moves[chosen].iter().filter(|base| base.is_gc()).count() as u32;
+            witness.gc.push(ahead);
+        }
+        witness.gc.reverse();
         witness
     }
 
@@ -49,6 +64,11 @@ impl Witness {
     /// The state of an automaton.
     pub(super) fn state(&self, place: usize, automaton: usize) -> u64 {
         self.nodes[place * self.width + automaton]
+    }
+
+    /// How many of the bases to come are `G` or `C`.
+    pub(super) fn gc_ahead(&self, place: usize) -> usize {
+        self.gc[place] as usize
     }
 
     /// The move that was made; none at the end.

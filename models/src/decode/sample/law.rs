@@ -31,7 +31,7 @@ impl Sampler {
         if mask_first {
             self.sampling.truncate(&mut scores);
         }
-        let left = log_sum_exp(scores.iter().copied());
+        let left = if legal.is_some() { log_sum_exp(scores.iter().copied()) } else { all };
         if left == f64::NEG_INFINITY {
             return Err(SampleError::DeadEnd);
         }
