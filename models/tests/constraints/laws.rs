@@ -165,7 +165,7 @@ impl Means {
     }
 }
 
-const DRAWS: u64 = 20_000;
+const DRAWS: u64 = 10_000;
 
 fn by_masks(model: &Model) {
     let law = model.law();

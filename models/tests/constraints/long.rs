@@ -31,7 +31,7 @@ fn walk(json: &str, k: u32, tokens: usize) -> String {
 
 #[test]
 fn exactly_half_of_a_long_sequence() {
-    walk(r#"{"gc":"0.5:0.5","gc_windows":["50:0.3:0.7"],"max_run":4,"forbid_sites":["BsaI"]}"#, 2, 1000);
+    walk(r#"{"gc":"0.5:0.5","gc_windows":["50:0.3:0.7"],"max_run":4,"forbid_sites":["BsaI"]}"#, 2, 500);
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn a_long_suffix_and_open_frames() {
     walk(
         r#"{"suffix":"GGCGCTACGGTACCGTTCGAACCGGTGC","no_stop":["0","1","2"],"gc":"0.62:0.63","max_run":2}"#,
         3,
-        400,
+        150,
     );
 }
 
