@@ -21,6 +21,7 @@ use std::ops::RangeInclusive;
 
 use super::base::Base;
 
+mod corridor;
 mod engine;
 mod enzyme;
 mod error;
@@ -34,6 +35,7 @@ mod spec;
 mod trie;
 mod witness;
 
+pub use corridor::Corridor;
 pub use engine::{Engine, Place, Unit};
 pub use enzyme::Enzyme;
 pub use error::{Error, ParseError};
@@ -79,6 +81,9 @@ pub trait Automaton: Debug + Send + Sync {
     fn gc_ahead(&self, _state: u64, left: usize) -> RangeInclusive<usize> {
         0..=left
     }
+
+    /// Adds what it demands of the kinds of the next `left` bases. Only speed depends on it: it may add less.
+    fn narrow(&self, _state: u64, _left: usize, _corridor: &mut Corridor) {}
 
     /// Whether `G` or `C` is the better next base to look for legal ends with, `left` bases before the end. Only speed depends
     /// on it.

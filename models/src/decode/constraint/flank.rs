@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::super::base::{Base, Dna, Motif};
-use super::Automaton;
+use super::{Automaton, Corridor};
 
 /// What is generated begins with these bases.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,11 @@ impl Automaton for Prefix {
 
     fn viable(&self, state: u64, left: usize, _: RangeInclusive<usize>) -> bool {
         state as usize + left >= self.0.0.len()
+    }
+
+    fn narrow(&self, state: u64, _: usize, corridor: &mut Corridor) {
+        let next = self.0.0.get(state as usize..).unwrap_or_default();
+        next.iter().enumerate().for_each(|(at, &base)| corridor.demand_base(at, [base].into_iter()));
     }
 }
 
@@ -94,6 +99,15 @@ impl Automaton for Suffix {
         }
         length == there
     }
+
+    fn narrow(&self, _: u64, left: usize, corridor: &mut Corridor) {
+        let bases = &self.bases.0;
+        for (i, &base) in bases.iter().enumerate() {
+            if let Some(at) = (left + i).checked_sub(bases.len()) {
+                corridor.demand_base(at, [base].into_iter());
+            }
+        }
+    }
 }
 
 /// What is generated agrees letter by letter with a sequence of IUPAC codes, which gives it its length.
@@ -121,5 +135,12 @@ impl Automaton for Template {
 
     fn viable(&self, state: u64, left: usize, _: RangeInclusive<usize>) -> bool {
         state as usize + left == self.0.len()
+    }
+
+    fn narrow(&self, state: u64, left: usize, corridor: &mut Corridor) {
+        for at in 0..left.min(self.0.len().saturating_sub(state as usize)) {
+            let allowed = |base: &Base| self.0.allows(state as usize + at, *base);
+            corridor.demand_base(at, Base::ALL.into_iter().filter(allowed));
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::super::base::Base;
-use super::{Automaton, Error};
+use super::{Automaton, Corridor, Error};
 
 /// Longest window: its state is the kinds of its bases, one bit each, in one number.
 pub const MAX_WINDOW: usize = 64;
@@ -109,6 +109,19 @@ impl Automaton for WindowGc {
         left - self.most_ahead(at, self.window - self.least, left)..=self.most_ahead(gc, self.most, left)
     }
 
+    fn narrow(&self, state: u64, left: usize, corridor: &mut Corridor) {
+        let bases = state.ilog2();
+        for before in 1..=bases {
+            // The window that ends with the last `before` bases and so many of the next.
+            let count = i64::from((state & ((1 << before) - 1)).count_ones());
+            let (least, most) = (i64::from(self.least) - count, i64::from(self.most) - count);
+            corridor.demand_sum((self.window - before) as usize, least, most);
+        }
+        if left >= self.window as usize {
+            corridor.demand_windows(self.window as usize, self.least..=self.most);
+        }
+    }
+
     fn prefers_gc(&self, _: u64, left: usize) -> Option<bool> {
         // As evenly as the middle of the bounds allows, so that no window is near them.
         let (window, twice) = (2 * u64::from(self.window), u64::from(self.least + self.most));
@@ -154,6 +167,12 @@ impl Automaton for TotalGc {
     fn viable(&self, state: u64, left: usize, ahead: RangeInclusive<usize>) -> bool {
         let (bases, gc) = (state >> 32, state & 0xffff_ffff);
         self.allows(bases + left as u64, gc + *ahead.start() as u64..=gc + *ahead.end() as u64)
+    }
+
+    fn narrow(&self, state: u64, left: usize, corridor: &mut Corridor) {
+        let (bases, gc) = (state >> 32, (state & 0xffff_ffff) as i64);
+        let (least, most) = counts(bases as usize + left, self.low, self.high);
+        corridor.demand_sum(left, least as i64 - gc, most as i64 - gc);
     }
 
     fn prefers_gc(&self, state: u64, _: usize) -> Option<bool> {

@@ -16,10 +16,17 @@ use rustc_hash::FxHashMap;
 
 use super::super::base::Base;
 use super::witness::Witness;
-use super::{Automaton, Error};
+use super::{Automaton, Corridor, Error};
 
 /// Dead ends that are looked at for one answer at most; about 100 bytes each.
 const LIMIT: usize = 1 << 20;
+
+/// Dead ends after which a search is not easy.
+const EASY: usize = 64;
+
+/// Bases before the end from which on a search that is not easy looks at all demands on G and C at once, in time that grows with
+/// them.
+const AHEAD: usize = 1 << 9;
 
 /// Answers about single automata that are kept: enough for one place, and little enough for the processor's cache.
 const ACCEPTED: usize = 1 << 14;
@@ -155,6 +162,17 @@ impl Reach {
         *self.accepted.entry((part, state, left)).or_insert_with(answer)
     }
 
+    /// Whether the next bases can be of the kinds that all automata demand together, as far as that is looked into.
+    fn is_open(&self, node: &[u64]) -> bool {
+        let left = node[self.parts.len()] as usize;
+        if !self.counts_bases || left > AHEAD {
+            return true;
+        }
+        let mut corridor = Corridor::new(left);
+        self.parts.iter().zip(node).for_each(|(part, &state)| part.narrow(state, left, &mut corridor));
+        corridor.is_open()
+    }
+
     fn search(&mut self, node: &[u64]) -> Result<bool, Error> {
         let mut way = vec![Step { node: node.into(), tried: 0, chosen: 0 }];
         let mut next = node.to_vec();
@@ -178,6 +196,10 @@ impl Reach {
                 Some(true) => {
                     self.keep(way, &next);
                     return Ok(true);
+                }
+                // Where a search is long, it pays to look at all that is known of G and C at once.
+                None if dead > EASY && !self.is_open(&next) => {
+                    self.verdicts.insert(next.as_slice().into(), false);
                 }
                 None => way.push(Step { node: next.as_slice().into(), tried: 0, chosen: 0 }),
             }
