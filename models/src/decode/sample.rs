@@ -127,7 +127,7 @@ impl Sampler {
         logits: &[f32],
         legal: Option<&Mask>,
         text: &[u8],
-        predicate: &mut impl Predicate,
+        predicate: &mut (impl Predicate + ?Sized),
         rng: &mut impl Rng,
     ) -> Result<Choice, SampleError> {
         let (scores, log_weight) = self.law(logits, legal)?;

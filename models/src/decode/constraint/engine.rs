@@ -37,7 +37,7 @@ pub struct Engine {
     masks: FxHashMap<Box<[u64]>, Arc<Mask>>,
 }
 
-/// Where a sequence is: the state of every automaton, and what is left to generate.
+/// Where a sequence is: the state of every automaton, and what is left to generate. It belongs to the engine that gave it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     node: Box<[u64]>,
@@ -82,7 +82,8 @@ impl Engine {
 
     /// Behind a prompt, with `length` tokens or bases to go. An empty prompt is for constraints on what is generated alone.
     ///
-    /// Letters of the prompt of either case are taken as bases; others fit nothing and break what they stand in.
+    /// Letters of the prompt of either case are taken as bases; others fit nothing and break what they stand in. The way to a legal
+    /// end that is found takes some 100 bytes a base.
     pub fn start(&mut self, prompt: &[u8], length: usize) -> Result<Place, Error> {
         let left = match (self.vocabulary.kmer_length(), self.unit) {
             (Some(k), Unit::Tokens) => length.saturating_mul(k),
@@ -147,7 +148,9 @@ impl Engine {
             here[width - 1] = left;
             let tokens = self.trie.tokens(node);
             if !tokens.is_empty() && self.reach.is_alive(here)? {
-                tokens.iter().for_each(|&token| mask.insert(token));
+                for &token in tokens {
+                    mask.insert(token);
+                }
             }
             number += 1;
         }

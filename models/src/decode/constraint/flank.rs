@@ -36,7 +36,7 @@ impl Automaton for Prefix {
 
     fn narrow(&self, state: u64, _: usize, corridor: &mut Corridor) {
         let next = self.0.0.get(state as usize..).unwrap_or_default();
-        next.iter().enumerate().for_each(|(at, &base)| corridor.demand_base(at, [base].into_iter()));
+        next.iter().enumerate().for_each(|(at, &base)| corridor.demand_base(at, |other| other == base));
     }
 }
 
@@ -104,7 +104,7 @@ impl Automaton for Suffix {
         let bases = &self.bases.0;
         for (i, &base) in bases.iter().enumerate() {
             if let Some(at) = (left + i).checked_sub(bases.len()) {
-                corridor.demand_base(at, [base].into_iter());
+                corridor.demand_base(at, |other| other == base);
             }
         }
     }
@@ -139,8 +139,7 @@ impl Automaton for Template {
 
     fn narrow(&self, state: u64, left: usize, corridor: &mut Corridor) {
         for at in 0..left.min(self.0.len().saturating_sub(state as usize)) {
-            let allowed = |base: &Base| self.0.allows(state as usize + at, *base);
-            corridor.demand_base(at, Base::ALL.into_iter().filter(allowed));
+            corridor.demand_base(at, |base| self.0.allows(state as usize + at, base));
         }
     }
 }

@@ -170,7 +170,7 @@ impl Reach {
         }
         let mut corridor = Corridor::new(left);
         self.parts.iter().zip(node).for_each(|(part, &state)| part.narrow(state, left, &mut corridor));
-        corridor.is_open()
+        corridor.into_answer()
     }
 
     fn search(&mut self, node: &[u64]) -> Result<bool, Error> {

@@ -165,6 +165,8 @@ as_text!(GcRange, GcWindow, Frame);
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -207,5 +209,30 @@ mod tests {
         assert_eq!(error, "reading frame `3`: expected 0, 1 or 2, or one of them with :start");
         assert!(serde_json::from_str::<Constraints>(r#"{"gc":"1:0"}"#).is_err());
         assert!(serde_json::from_str::<Constraints>(r#"{"max_run":0}"#).is_err());
+    }
+
+    /// Text is refused, or reads the same when it is written again.
+    fn check<T: FromStr + fmt::Display + PartialEq + fmt::Debug>(text: &str) {
+        if let Ok(value) = text.parse::<T>() {
+            assert_eq!(value.to_string().parse::<T>().ok(), Some(value), "{text}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_text_is_refused_or_reads_back(
+            text in prop_oneof![
+                ".{0,12}", "[0-9.:e+-]{0,12}", "[0-9]{1,2}:0\\.[0-9]{1,3}:[01]", "[0-3](:start)?", "[A-Za-z]{0,9}",
+            ],
+        ) {
+            check::<GcRange>(&text);
+            check::<GcWindow>(&text);
+            check::<Frame>(&text);
+            check::<Motif>(&text);
+            check::<Dna>(&text);
+            check::<Enzyme>(&text);
+        }
     }
 }

@@ -35,7 +35,9 @@ impl Sampler {
         if left == f64::NEG_INFINITY {
             return Err(SampleError::DeadEnd);
         }
-        scores.iter_mut().for_each(|score| *score -= all);
+        for score in &mut scores {
+            *score -= all;
+        }
         let log_weight = if legal.is_none() || self.sampling.is_greedy() { 0.0 } else { left - all };
         Ok((scores, log_weight))
     }
@@ -63,7 +65,9 @@ impl Sampling {
     fn heat(&self, scores: &mut [f64]) {
         let best = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         if !self.is_greedy() && best > f64::NEG_INFINITY {
-            scores.iter_mut().for_each(|score| *score = (*score - best) / self.temperature);
+            for score in scores {
+                *score = (*score - best) / self.temperature;
+            }
         }
     }
 

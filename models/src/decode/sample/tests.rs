@@ -15,7 +15,9 @@ fn sampler(sampling: Sampling, texts: &[&str], suppress: &[u32]) -> Sampler {
 
 fn mask(size: usize, tokens: &[u32]) -> Mask {
     let mut mask = Mask::new(size);
-    tokens.iter().for_each(|&token| mask.insert(token));
+    for &token in tokens {
+        mask.insert(token);
+    }
     mask
 }
 
