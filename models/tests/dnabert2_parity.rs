@@ -23,7 +23,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 fn check_case(fixture: &Fixture, model: &Model, name: &str, input: &Value, report: &mut Report) {
-    let Model::DnaBert2 { model: network, .. } = model;
+    let Model::DnaBert2 { model: network, .. } = model else { panic!("an encoder") };
     let case = Case::new(input);
     let width = network.hidden_size();
     let mut states = Vec::new();
@@ -111,7 +111,7 @@ fn batch_equals_single(
 }
 
 fn check_losses(fixture: &Fixture, model: &Model, report: &mut Report) {
-    let Model::DnaBert2 { model: network, .. } = model;
+    let Model::DnaBert2 { model: network, .. } = model else { panic!("an encoder") };
     let cases = &fixture.inputs["cases"];
     let mlm_input = fixture.inputs.get("mlm").unwrap_or(&cases["mlm"]);
     if mlm_input.is_object() {
@@ -214,7 +214,7 @@ fn every_case_and_key_agrees_with_the_reference() {
                 let mut report = Report::default();
                 gradients::check(&fixture, open(complete).expect("opened just now"), &mut report);
                 let model = load(checkpoint);
-                let Model::DnaBert2 { model: network, .. } = &model;
+                let Model::DnaBert2 { model: network, .. } = &model else { panic!("an encoder") };
                 for (name, input) in fixture.inputs["cases"].as_object().expect("cases") {
                     if input.get("attention_mask").is_some() && input.get("labels").is_none() {
                         check_case(&fixture, &model, name, input, &mut report);

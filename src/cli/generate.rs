@@ -57,7 +57,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value = "32")]
     max_tokens: NonZeroUsize,
     /// Divides the logits: 1 is the model's own law, 0 the most probable token always
-    #[arg(long, value_name = "T", default_value_t = 1.0)]
+    #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true)]
     temperature: f64,
     /// Draw from the N most probable only
     #[arg(long, value_name = "N")]

@@ -1,4 +1,4 @@
-use super::*;
+use crate::*;
 use predicates::prelude::*;
 
 /// Names with their facts, and sequences.

@@ -1,4 +1,4 @@
-use super::*;
+use crate::*;
 use predicates::prelude::*;
 
 fn input() -> String {
@@ -42,7 +42,7 @@ fn a_table_a_track_and_json_say_the_same() {
         !intervals.iter().any(|i| i[0] == "b" && number(&i[1]) <= 40.0 && number(&i[2]) > 40.0),
         "N has no value"
     );
-    let json = stdout(kilobase(["score", text(&fasta), "-m", MODEL, "--json"]));
+    let json = stdout(&mut kilobase(["score", text(&fasta), "-m", MODEL, "--json"]));
     for (line, document) in lines.iter().zip(json.lines()) {
         let document: serde_json::Value = serde_json::from_str(document).unwrap();
         assert_eq!(document["record"], line[0].as_str());

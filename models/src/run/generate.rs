@@ -174,7 +174,11 @@ impl Generation<'_> {
                     (Some(engine), Some(place)) => Some(engine.legal(place)?),
                     _ => None,
                 };
-                self.grow(&mut growing[s], prompt, row, mask, predicate.as_deref_mut())?;
+                let predicate: Option<&mut dyn Predicate> = match &mut predicate {
+                    Some(predicate) => Some(&mut **predicate),
+                    None => None,
+                };
+                self.grow(&mut growing[s], prompt, row, mask, predicate)?;
                 if let (Some(engine), Some(place)) = (engine.as_deref(), &growing[s].place) {
                     let token = *growing[s].sample.tokens.last().expect("a token just now");
                     growing[s].place = engine.advance(place, token);
@@ -224,9 +228,15 @@ impl Generation<'_> {
         let Growing { sample, rng, done, .. } = growing;
         let mask = mask.as_deref();
         let choice = match predicate {
-            Some(mut predicate) => {
+            Some(predicate) => {
                 let text = [prompt, &sample.text].concat();
-                self.sampler.choose_where(logits, mask, &text, &mut predicate, rng)
+                self.sampler.choose_where(
+                    logits,
+                    mask,
+                    &text,
+                    &mut |text: &[u8]| predicate.accepts(text),
+                    rng,
+                )
             }
             None => self.sampler.choose(logits, mask, rng),
         };

@@ -17,7 +17,7 @@ const RELATIVE: f64 = 1e-5;
 pub(crate) fn check(fixture: &Fixture, checkpoint: Checkpoint, report: &mut Report) {
     let model = Model::load(checkpoint, &Device::flex().autodiff(), kilobase_models::nn::Precision::F32)
         .expect("a model");
-    let Model::DnaBert2 { model, .. } = &model;
+    let Model::DnaBert2 { model, .. } = &model else { panic!("an encoder") };
     let cases = &fixture.inputs["cases"];
     let mlm = fixture.inputs.get("mlm").unwrap_or(&cases["mlm"]);
     if mlm.is_object() {

@@ -144,7 +144,10 @@ pub(crate) struct Case {
 impl Case {
     pub(crate) fn new(case: &Value) -> Self {
         let ids = rows(&case["input_ids"]);
-        let mask = rows(&case["attention_mask"]);
+        // Without a mask every token is real.
+        let mask = case
+            .get("attention_mask")
+            .map_or_else(|| ids.iter().map(|ids| vec![1; ids.len()]).collect(), rows);
         let types = case.get("token_type_ids").map(rows);
         let mut batch = PackedBatch::new(vec![], None, vec![0]).expect("an empty batch");
         let (mut at, mut special) = (Vec::new(), Vec::new());
