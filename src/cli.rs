@@ -41,6 +41,7 @@ Exit codes: 0 done, 1 an error in the data or the run, 2 an error in the command
 
 // One line a command; each is a module with `Args` and `run`.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one, for as long as the program runs")]
 enum Command {
     /// Turn sequences into embeddings: FASTA or FASTQ in, npy, safetensors or TSV out
     Embed(embed::Args),

@@ -91,7 +91,7 @@ impl Loaded {
     pub(crate) fn decoder(&self, what: &str) -> Result<(&Config, &Generator), Usage> {
         match &self.model {
             Model::Generator { config, model } => Ok((config, model)),
-            other => Err(Usage(format!(
+            other @ Model::DnaBert2 { .. } => Err(Usage(format!(
                 "{what} needs a decoder; {} is an encoder, which gives embeddings and masked probabilities",
                 other.family()
             ))),
@@ -165,14 +165,14 @@ impl ContextArgs {
         })
     }
 
-    /// Tokens of so many bases, at the least bases a token that the vocabulary allows for whole stretches of DNA.
-    pub(crate) fn tokens(&self, tokenizer: &dyn Tokenizer, bases: u64) -> usize {
-        let k = Kmers::new(tokenizer).map_or(1, |kmers| kmers.k());
-        (bases as usize).div_ceil(k) + 1
-    }
-
     /// Bytes of a cache of so many tokens, as far as no policy drops some.
     pub(crate) fn cache_bytes(&self, config: &Config, tokens: usize) -> u64 {
         tokens as u64 * config.cache_width() as u64 * self.cache_dtype.bytes()
     }
+}
+
+/// Tokens of so many bases, the start token included; where tokens are of several lengths, the most there can be.
+pub(crate) fn tokens_of(tokenizer: &dyn Tokenizer, bases: u64) -> usize {
+    let k = Kmers::new(tokenizer).map_or(1, |kmers| kmers.k());
+    (bases as usize).div_ceil(k) + 1
 }

@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 
 use super::Ctx;
 use super::args::{InputArgs, ModelArgs};
-use super::decoder::ContextArgs;
+use super::decoder::{ContextArgs, tokens_of};
 use super::exit::Usage;
 use super::load::{Loaded, load};
 use super::output::{self, Stdout, Summary};
@@ -36,6 +36,7 @@ use constraints::ConstraintArgs;
 use judge::Judge;
 
 #[derive(Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct Args {
     /// Prompts: FASTA or FASTQ files, plain or gzip; - is standard input
     #[arg(value_name = "FILE")]
@@ -215,7 +216,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let plan = plan(args, &loaded, &stop, &sampler, ctx);
     if args.dry_run {
         let longest = prompts.iter().map(|prompt| prompt.bases.len()).max().unwrap_or(0);
-        let tokens = args.context.tokens(tokenizer, longest as u64);
+        let tokens = tokens_of(tokenizer, longest as u64);
         let summary = Summary::new("generate --dry-run")
             .fact("prompts", prompts.len())
             .fact("samples", prompts.len() * args.samples.get())

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::Ctx;
 use super::args::{InputArgs, ModelArgs, Source};
-use super::decoder::ContextArgs;
+use super::decoder::{ContextArgs, tokens_of};
 use super::doctor::Memory;
 use super::load::{Loaded, load};
 use super::output::{self, Stdout, Summary};
@@ -28,6 +28,7 @@ use item::Scored;
 const PORTION_BASES: usize = 1 << 16;
 
 #[derive(Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct Args {
     #[command(flatten)]
     input: InputArgs,
@@ -152,7 +153,7 @@ fn dry_run(
             .fact("records", scan.records)
             .fact("bases", scan.letters.total())
             .fact("longest_record", scan.longest);
-        let longest = args.context.tokens(&*loaded.tokenizer, scan.longest);
+        let longest = tokens_of(&*loaded.tokenizer, scan.longest);
         tokens = if args.context.cache_policy.is_some() { longest } else { tokens.min(longest) };
     }
     let chunk = args.context.chunk.get().min(tokens);
@@ -254,7 +255,7 @@ impl Job<'_> {
         if self.args.both_strands {
             let others: Vec<Vec<u8>> = texts.iter().map(|text| alphabet::reverse_complement(text)).collect();
             let others = score(&others.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
-            scores = scores.into_iter().zip(others).map(|(one, other)| mean(one, other)).collect();
+            scores = scores.into_iter().zip(others).map(|(one, other)| mean(&one, &other)).collect();
         }
         let with_track = spool.width() > 0;
         let (mut items, mut rows) = (Vec::with_capacity(portion.len()), Vec::new());
@@ -318,8 +319,8 @@ impl Job<'_> {
 }
 
 /// What both strands say of a sequence; the other strand's letters are turned back.
-fn mean(one: Likelihood, other: Likelihood) -> Likelihood {
-    let track = one.track.iter().zip(other.track.iter().rev()).map(|(a, b)| (a + b) / 2.0).collect();
-    let log_likelihood = (one.log_likelihood + other.log_likelihood) / 2.0;
+fn mean(one: &Likelihood, other: &Likelihood) -> Likelihood {
+    let track = one.track.iter().zip(other.track.iter().rev()).map(|(&a, &b)| f64::midpoint(a, b)).collect();
+    let log_likelihood = f64::midpoint(one.log_likelihood, other.log_likelihood);
     Likelihood { log_likelihood, bases: one.bases, tokens: one.tokens + other.tokens, track }
 }

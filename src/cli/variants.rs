@@ -26,6 +26,7 @@ use scorer::{Sizes, VariantScorer};
 const PORTION: usize = 256;
 
 #[derive(Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct Args {
     /// Variants: VCF, plain, gzip or bgzf, or a table with a header line (chrom, pos, ref, alt), separated by tabs or commas
     #[arg(value_name = "FILE")]
@@ -172,12 +173,11 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let order = if args.sort { Order::Position } else { Order::Source };
     let finish = Finish { order, metadata: &metadata, force: args.force };
     let source = Reader::open(&args.input)?;
-    let written = match args.file() {
-        Some(_) => writer.finish(source, &finish)?,
-        None => {
-            let format = source.header().format();
-            writer.write(source, format, &finish, &mut Stdout::new())?
-        }
+    let written = if args.file().is_some() {
+        writer.finish(source, &finish)?
+    } else {
+        let format = source.header().format();
+        writer.write(source, format, &finish, &mut Stdout::new())?
     };
     let skipped: u64 = written.skipped.values().sum();
     if skipped > 0 {

@@ -77,7 +77,7 @@ fn strands_windows_and_policies_are_what_they_say() {
     let one = run("");
     let both = run("--both-strands");
     for score in both {
-        assert!((score - (one[0] + one[1]) / 2.0).abs() < 1e-3);
+        assert!((score - f64::midpoint(one[0], one[1])).abs() < 1e-3);
     }
     let full = run("--context 20 --cache-policy full --chunk 7");
     assert!((full[0] - one[0]).abs() < 1e-3);

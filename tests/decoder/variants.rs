@@ -1,5 +1,6 @@
 use crate::*;
 use predicates::prelude::*;
+use std::fmt::Write;
 
 const HEADER: &str =
     "##fileformat=VCFv4.2\n##contig=<ID=c1,length=900>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n";
@@ -20,7 +21,7 @@ fn other(at: usize) -> char {
 fn vcf() -> String {
     let mut text = HEADER.to_owned();
     let mut add = |contig: &str, at: usize, reference: &str, alternate: &str| {
-        text += &format!("{contig}\t{at}\t.\t{reference}\t{alternate}\t.\tPASS\tDP=7\n");
+        writeln!(text, "{contig}\t{at}\t.\t{reference}\t{alternate}\t.\tPASS\tDP=7").unwrap();
     };
     let of = |at: usize| base(at).to_string();
     add("c1", 2, &of(2), &other(2).to_string());

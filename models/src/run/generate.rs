@@ -11,7 +11,6 @@ use crate::decode::stop::{Reason, Stop};
 use crate::family::generator::Generator;
 use kilobase_data::tokenize::Tokenizer;
 use rand::rngs::ChaCha8Rng;
-use std::sync::Arc;
 
 /// Why nothing was generated.
 #[derive(Debug, thiserror::Error)]
@@ -178,7 +177,7 @@ impl Generation<'_> {
                     Some(predicate) => Some(&mut **predicate),
                     None => None,
                 };
-                self.grow(&mut growing[s], prompt, row, mask, predicate)?;
+                self.grow(&mut growing[s], prompt, row, mask.as_deref(), predicate)?;
                 if let (Some(engine), Some(place)) = (engine.as_deref(), &growing[s].place) {
                     let token = *growing[s].sample.tokens.last().expect("a token just now");
                     growing[s].place = engine.advance(place, token);
@@ -222,11 +221,10 @@ impl Generation<'_> {
         growing: &mut Growing,
         prompt: &[u8],
         logits: &[f32],
-        mask: Option<Arc<Mask>>,
+        mask: Option<&Mask>,
         predicate: Option<&mut dyn Predicate>,
     ) -> Result<(), Error> {
         let Growing { sample, rng, done, .. } = growing;
-        let mask = mask.as_deref();
         let choice = match predicate {
             Some(predicate) => {
                 let text = [prompt, &sample.text].concat();

@@ -24,6 +24,7 @@ pub(super) struct Scored {
     rows: u64,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_zero(rows: &u64) -> bool {
     *rows == 0
 }

@@ -253,7 +253,7 @@ impl<'a> VariantScorer<'a> {
             .into_iter()
             .zip(other)
             .map(|pair| match pair {
-                (Ok(one), Ok(other)) => Ok((one + other) / 2.0),
+                (Ok(one), Ok(other)) => Ok(f64::midpoint(one, other)),
                 (Err(reason), _) | (_, Err(reason)) => Err(reason),
             })
             .collect())
