@@ -6,17 +6,20 @@
 //! cargo bench --bench peers -- layer --shape 8x512
 //! cargo bench --bench peers -- gemm --shape 4096x3072x768
 //! cargo bench --bench peers -- attention --shape 1x12x4096x64 --bias
+//! cargo bench --bench peers -- prefill --shape 1x4096
+//! cargo bench --bench peers -- decode --shape 1x4096       # a run is 16 tokens after 4096
 //! ```
 //!
 //! Every figure comes from a process of its own: this program starts itself for ours and `benches/peers/run.sh` for theirs
-//! (which makes a virtual environment on first use), in turn. Models and inputs are random with a fixed seed, of one size
+//! (which makes a virtual environment on first use), in turn, `--rounds` times; medians are shown. Models and inputs are random with a fixed seed, of one size
 //! in both. A line of the table is printed as soon as it is measured; the ratio is PyTorch's best form over ours.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints what it measures")]
 
 use kilobase::data::batch::PackedBatch;
+use kilobase::models::cache::{KvCache, PagePool, Pipeline, Store};
 use kilobase::models::checkpoint::{Checkpoint, Precision as Stored, write_safetensors};
 use kilobase::models::device::DeviceRequest;
-use kilobase::models::family::{Model, dnabert2};
+use kilobase::models::family::{Model, dnabert2, generator, random};
 use kilobase::models::nn::Precision;
 use kilobase_kernels::attention::{AttnSpec, Heads, KeyForm, PosRule, Sequence, Strided, forward};
 use kilobase_kernels::matmul::{PackedMatrix, Rows, linear};
@@ -38,6 +41,7 @@ struct Row {
     threads: usize,
     repeats: usize,
     warm_up: usize,
+    rounds: usize,
 }
 
 fn main() {
@@ -48,32 +52,55 @@ fn main() {
     }
     let rows = parse(&arguments);
     let models = tempfile::tempdir().expect("a temporary folder");
-    if rows.iter().any(|row| row.what == "encoder" || row.what == "layer") {
-        write_model(models.path(), if rows[0].what == "layer" { 1 } else { 12 });
+    match rows[0].what.as_str() {
+        "encoder" => write_encoder(models.path(), 12),
+        "layer" => write_encoder(models.path(), 1),
+        "prefill" | "decode" => write_decoder(models.path()),
+        _ => {}
     }
     println!(
         "| what | shape | dtype | threads | ours s | torch s (form) | ratio | ours MiB | torch MiB | memory |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for row in rows {
-        let ours = run(Command::new(std::env::current_exe().expect("this program"))
-            .args(["--ours", &row.what])
-            .args(row.arguments())
-            .env("KILOBASE_BENCH_MODEL", models.path())
-            .env("RAYON_NUM_THREADS", row.threads.to_string()));
-        let forms: &[&str] =
-            if matches!(row.what.as_str(), "encoder" | "layer") { &["sdpa", "eager"] } else { &[""] };
-        let theirs: Vec<(String, Value)> =
-            forms.iter().map(|form| ((*form).to_owned(), peer(&row, form))).collect();
+        let forms: &[&str] = match row.what.as_str() {
+            "gemm" | "attention" => &[""],
+            _ => &["sdpa", "eager"],
+        };
+        let mut measured: Vec<Vec<Value>> = vec![Vec::new(); 1 + forms.len()];
+        for _ in 0..row.rounds {
+            measured[0].push(run(Command::new(std::env::current_exe().expect("this program"))
+                .args(["--ours", &row.what])
+                .args(row.arguments())
+                .env("KILOBASE_BENCH_MODEL", models.path())
+                .env("RAYON_NUM_THREADS", row.threads.to_string())));
+            for (form, values) in forms.iter().zip(&mut measured[1..]) {
+                // What ran out of memory once does so again.
+                if values.last().is_none_or(|value| value["seconds"].is_f64()) {
+                    values.push(peer(&row, form));
+                }
+            }
+        }
+        let mut medians = measured.into_iter().map(middle);
+        let ours = medians.next().expect("ours");
+        let theirs: Vec<(String, Value)> = forms.iter().map(|form| (*form).to_owned()).zip(medians).collect();
         print_row(&row, &ours, &theirs);
     }
 }
 
+/// The run of median time.
+fn middle(mut runs: Vec<Value>) -> Value {
+    let seconds = |run: &Value| run["seconds"].as_f64().unwrap_or(f64::INFINITY);
+    runs.sort_by(|a, b| seconds(a).total_cmp(&seconds(b)));
+    runs.swap_remove(runs.len() / 2)
+}
+
 fn parse(arguments: &[String]) -> Vec<Row> {
-    let usage = "peers encoder|layer|gemm|attention (--shape AxB | --lengths A,B) [--bias] [--dtype f32,bf16] \
-                 [--threads 1,2] [--repeats N] [--warm-up N]";
+    let usage = "peers encoder|layer|gemm|attention|prefill|decode (--shape AxB | --lengths A,B) [--bias] \
+                 [--dtype f32,bf16] [--threads 1,2] [--repeats N] [--warm-up N] [--rounds N]";
     let what = arguments.first().unwrap_or_else(|| panic!("usage: {usage}")).clone();
-    let mut row = Row { what, shape: Vec::new(), dtype: String::new(), threads: 0, repeats: 3, warm_up: 1 };
+    let mut row =
+        Row { what, shape: Vec::new(), dtype: String::new(), threads: 0, repeats: 3, warm_up: 1, rounds: 1 };
     let (mut dtypes, mut threads) = ("f32".to_owned(), "2".to_owned());
     let mut rest = arguments[1..].iter();
     while let Some(flag) = rest.next() {
@@ -85,6 +112,7 @@ fn parse(arguments: &[String]) -> Vec<Row> {
             "--dtype" => dtypes = value(),
             "--threads" => threads = value(),
             "--repeats" => row.repeats = value().parse().expect("a number"),
+            "--rounds" => row.rounds = value().parse().expect("a number"),
             "--warm-up" => row.warm_up = value().parse().expect("a number"),
             _ => panic!("{flag} is not known; usage: {usage}"),
         }
@@ -141,7 +169,15 @@ fn run(command: &mut Command) -> Value {
 fn peer(row: &Row, form: &str) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/run.sh");
     let mut command = Command::new(script);
-    command.arg(if row.what == "layer" { "encoder" } else { &row.what }).args(row.arguments());
+    let script = match row.what.as_str() {
+        "layer" => "encoder",
+        "prefill" | "decode" => "decoder",
+        what => what,
+    };
+    command.arg(script).args(row.arguments());
+    if row.what == "decode" {
+        command.arg("--decode");
+    }
     if !form.is_empty() {
         command.args(["--attention", form]);
     }
@@ -190,6 +226,7 @@ fn print_row(row: &Row, ours: &Value, theirs: &[(String, Value)]) {
 fn ours(row: &Row) {
     let seconds = match row.what.as_str() {
         "encoder" | "layer" => encoder(row),
+        "prefill" | "decode" => decoder(row),
         "gemm" => gemm(row),
         "attention" => attend(row),
         other => panic!("{other} is not known"),
@@ -220,7 +257,7 @@ fn peak() -> Option<u64> {
 }
 
 /// A DNABERT-2-sized encoder of random weights.
-fn write_model(folder: &Path, layers: usize) {
+fn write_encoder(folder: &Path, layers: usize) {
     let config = json!({
         "alibi_starting_size": 512, "hidden_size": HIDDEN, "num_hidden_layers": layers,
         "num_attention_heads": HEADS, "intermediate_size": 4 * HIDDEN, "vocab_size": 4096
@@ -228,14 +265,66 @@ fn write_model(folder: &Path, layers: usize) {
     let sizes = dnabert2::Config::from_json(&config).expect("a configuration");
     std::fs::write(folder.join("config.json"), config.to_string()).expect("written");
     let weights = folder.join("model.safetensors");
-    write_safetensors(&weights, dnabert2::random(&sizes, 42), Stored::F32).expect("written");
+    write_safetensors(&weights, random(dnabert2::base(&sizes), 42), Stored::F32).expect("written");
 }
 
-fn encoder(row: &Row) -> f64 {
+/// The Llama of `benches/peers/decoder.py`.
+fn write_decoder(folder: &Path) {
+    let config = json!({
+        "model_type": "llama", "hidden_size": HIDDEN, "num_hidden_layers": 14, "num_attention_heads": HEADS,
+        "num_key_value_heads": 4, "intermediate_size": 2048, "vocab_size": 4128, "rms_norm_eps": 1e-5,
+        "rope_theta": 500_000.0, "max_position_embeddings": 1 << 20
+    });
+    let sizes = generator::Config::from_json(&config).expect("a configuration");
+    std::fs::write(folder.join("config.json"), config.to_string()).expect("written");
+    let tensors = random(generator::expected(&sizes, 0, |_| false), 42);
+    write_safetensors(&folder.join("model.safetensors"), tensors, Stored::F32).expect("written");
+}
+
+fn load(row: &Row) -> Model {
     let folder = std::env::var("KILOBASE_BENCH_MODEL").expect("a model");
     let checkpoint = Checkpoint::open(Path::new(&folder)).expect("a checkpoint");
     let device = DeviceRequest::Cpu.open().expect("the processor");
-    let model = Model::load(checkpoint, &device, row.precision()).expect("a model");
+    Model::load(checkpoint, &device, row.precision()).expect("a model")
+}
+
+/// Tokens that go through the layers at once.
+const CHUNK: usize = 2048;
+/// Tokens that are decoded in one run.
+const STEPS: usize = 16;
+
+fn decoder(row: &Row) -> f64 {
+    let Model::Generator { model, .. } = load(row) else { panic!("a decoder") };
+    let [batch, tokens] = row.numbers()[..] else { panic!("--shape BxS") };
+    let ids: Vec<u32> = (0..tokens).map(|i| 32 + (i * 2_654_435_761 % 4096) as u32).collect();
+    let store = if row.precision() == Precision::F32 { Store::F32 } else { Store::Bf16 };
+    let prefill = || {
+        let cache = || model.cache(&PagePool::new(64), Pipeline::none(), store, "").expect("a cache");
+        let mut caches: Vec<KvCache> = (0..batch).map(|_| cache()).collect();
+        let logits = model.next_logits(&mut caches, &vec![ids.as_slice(); batch], CHUNK).expect("room");
+        (caches, logits.expect("a head"))
+    };
+    if row.what == "prefill" {
+        return median(row, || drop(prefill()));
+    }
+    let (caches, logits) = prefill();
+    let best = |logits: &[f32]| -> Vec<[u32; 1]> {
+        let largest =
+            |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).expect("logits");
+        logits.chunks_exact(logits.len() / batch).map(|row| [largest(row) as u32]).collect()
+    };
+    median(row, || {
+        let mut caches: Vec<KvCache> = caches.iter().map(KvCache::fork).collect();
+        let mut next = best(&logits);
+        for _ in 0..STEPS {
+            let ids: Vec<&[u32]> = next.iter().map(<[u32; 1]>::as_slice).collect();
+            next = best(&model.next_logits(&mut caches, &ids, CHUNK).expect("room").expect("a head"));
+        }
+    })
+}
+
+fn encoder(row: &Row) -> f64 {
+    let model = load(row);
     let mut offsets = vec![0];
     for length in row.lengths() {
         offsets.push(offsets[offsets.len() - 1] + length);

@@ -8,14 +8,19 @@ use kilobase::models::device::DeviceRequest;
 
 mod args;
 mod completions;
+mod decoder;
 mod doctor;
 mod embed;
 mod exit;
+mod generate;
 mod load;
 mod man;
 mod model;
 mod output;
 mod progress;
+mod scan;
+mod score;
+mod variants;
 
 use exit::Exit;
 use output::{Console, Level};
@@ -36,9 +41,16 @@ Exit codes: 0 done, 1 an error in the data or the run, 2 an error in the command
 
 // One line a command; each is a module with `Args` and `run`.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one, for as long as the program runs")]
 enum Command {
     /// Turn sequences into embeddings: FASTA or FASTQ in, npy, safetensors or TSV out
     Embed(embed::Args),
+    /// Tell how probable sequences are under a decoder: log-likelihoods, bits per base, tracks
+    Score(score::Args),
+    /// Score the variants of a VCF file or a table
+    Variants(variants::Args),
+    /// Generate sequences with a decoder, after prompts and under constraints
+    Generate(generate::Args),
     /// Make a model
     Model(model::Args),
     /// Show what this build and this machine have: processor, memory, devices, and what is missing
@@ -124,6 +136,9 @@ pub(crate) fn main() -> Exit {
 fn run(command: Command, ctx: &Ctx) -> anyhow::Result<()> {
     match command {
         Command::Embed(args) => embed::run(&args, ctx),
+        Command::Score(args) => score::run(&args, ctx),
+        Command::Variants(args) => variants::run(&args, ctx),
+        Command::Generate(args) => generate::run(&args, ctx),
         Command::Model(args) => model::run(&args, ctx),
         Command::Doctor(args) => doctor::run(&args, ctx),
         Command::Completions(args) => completions::run(&args, ctx),

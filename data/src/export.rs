@@ -12,9 +12,12 @@ mod npy;
 mod safetensors;
 mod spool;
 mod table;
+pub mod track;
 
 pub use atomic::AtomicFile;
 pub use error::{Error, Result};
 pub use format::Format;
 pub use item::{Item, Stretch};
+pub(crate) use spool::remove_if_there;
 pub use spool::{Finish, Rows, Spool, index_path, metadata_path};
+pub use table::write_line;

@@ -14,15 +14,15 @@
 //! # Ok::<(), fastx::Error>(())
 //! ```
 
-mod error;
+pub(crate) mod error;
 mod fasta;
 mod fastq;
-mod header;
-mod inflate;
-mod lines;
+pub(crate) mod header;
+pub(crate) mod inflate;
+pub(crate) mod lines;
 mod reader;
 mod record;
-mod sniff;
+pub(crate) mod sniff;
 mod warning;
 
 pub use error::{Error, Fault, Place};

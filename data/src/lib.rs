@@ -1,10 +1,13 @@
 //! Bytes in, sequences, tokens and batches out; results to files.
 //!
 //! `bytes -> inflate -> records -> windows -> tokens with offsets -> packed batches`, and the writers of results.
+//! Beside it: random access to reference genomes, and variants with their scores.
 
 pub mod alphabet;
 pub mod batch;
 pub mod export;
 pub mod fastx;
+pub mod regions;
 pub mod tokenize;
+pub mod variants;
 pub mod window;

@@ -1,7 +1,19 @@
 //! From probabilities to tokens: sampling under constraints and checking drafts, exact in law.
+//!
+//! Nothing here knows a model: logits and the texts of tokens come in, tokens and their weights go out. [`sample`] has the laws and
+//! the draw, [`constraint`] what can be demanded of the bases, [`particles`] the use of weights while sequences grow, and [`stop`]
+//! the end.
 
 pub mod awrs;
+pub mod base;
+pub mod constraint;
+pub mod mask;
+pub mod particles;
+pub mod predicate;
 pub mod rsd;
+pub mod sample;
+pub mod stop;
+pub mod vocabulary;
 
 use rand::{Rng, RngExt};
 

@@ -2,13 +2,17 @@
 
 mod detect;
 pub mod dnabert2;
+pub mod generator;
+mod random;
 
 pub use detect::{Family, detect};
+pub use random::{RandomTensor, random};
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::nn::Precision;
 use burn::tensor::{Device, Tensor};
 use dnabert2::DnaBert2;
+use generator::Generator;
 use kilobase_data::batch::PackedBatch;
 
 /// Why a checkpoint is not a model that kilobase computes.
@@ -44,6 +48,13 @@ pub enum Model {
         /// Its weights and forward pass.
         model: Box<DnaBert2>,
     },
+    /// A GENERator-style (Llama) decoder.
+    Generator {
+        /// Its sizes.
+        config: generator::Config,
+        /// Its weights and forward pass.
+        model: Box<Generator>,
+    },
 }
 
 impl Model {
@@ -59,6 +70,12 @@ impl Model {
                 let model = DnaBert2::load(&config, &weights, device, precision)?;
                 Ok(Self::DnaBert2 { config, model: Box::new(model) })
             }
+            Family::Generator => {
+                let config = generator::Config::from_json(checkpoint.config())?;
+                let weights = generator::matched(&config, checkpoint.into_weights())?;
+                let model = Generator::load(&config, &weights, device, precision)?;
+                Ok(Self::Generator { config, model: Box::new(model) })
+            }
         }
     }
 
@@ -66,6 +83,7 @@ impl Model {
     pub fn family(&self) -> &'static str {
         match self {
             Self::DnaBert2 { .. } => "dnabert2",
+            Self::Generator { .. } => "generator",
         }
     }
 
@@ -73,6 +91,7 @@ impl Model {
     pub fn hidden_size(&self) -> usize {
         match self {
             Self::DnaBert2 { config, .. } => config.hidden_size,
+            Self::Generator { config, .. } => config.hidden_size,
         }
     }
 
@@ -80,6 +99,7 @@ impl Model {
     pub fn vocab_size(&self) -> usize {
         match self {
             Self::DnaBert2 { config, .. } => config.vocab_size,
+            Self::Generator { config, .. } => config.vocab_size,
         }
     }
 
@@ -87,6 +107,7 @@ impl Model {
     pub fn layers(&self) -> usize {
         match self {
             Self::DnaBert2 { config, .. } => config.num_hidden_layers,
+            Self::Generator { config, .. } => config.num_hidden_layers,
         }
     }
 
@@ -97,6 +118,7 @@ impl Model {
     pub fn state(&self, batch: &PackedBatch, layer: usize) -> Vec<f32> {
         match self {
             Self::DnaBert2 { model, .. } => values(model.state(batch, layer)),
+            Self::Generator { model, .. } => values(model.state(batch, layer)),
         }
     }
 
@@ -111,6 +133,7 @@ impl Model {
                 let state = model.state(batch, config.num_hidden_layers);
                 Some((values(model.mlm_logits(&state, rows)?), config.vocab_size))
             }
+            Self::Generator { .. } => None,
         }
     }
 
@@ -124,6 +147,16 @@ impl Model {
             // needs 3 + 2 hidden widths where the feed-forward part needs four intermediate ones.
             Self::DnaBert2 { config: c, .. } => {
                 2 * c.hidden_size + 4 * c.intermediate_size.max(2 * c.hidden_size)
+            }
+            // The residual, a normalised copy, queries, keys and values, what attention makes of them, a result.
+            Self::Generator { config: c, model } => {
+                let (q, kv) = (c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim);
+                let packed = 3 * c.hidden_size + 2 * q + 2 * kv;
+                if model.is_packed() {
+                    packed
+                } else {
+                    packed.max(2 * c.hidden_size + 4 * c.intermediate_size)
+                }
             }
         };
         tokens as u64 * floats as u64 * 4

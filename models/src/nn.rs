@@ -7,9 +7,11 @@
 mod host;
 mod linear;
 mod residual;
+mod rms_norm;
 mod tensors;
 
 pub use kilobase_kernels::matmul::{Activation, Kernel, Precision};
 pub use linear::Linear;
-pub use residual::{GatedMlp, LinearNorm, PackedLinearNorm};
+pub use residual::{GatedMlp, LinearResidual, PackedLinearResidual};
+pub use rms_norm::RmsNorm;
 pub use tensors::Tensors;

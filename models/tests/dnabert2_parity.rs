@@ -10,189 +10,20 @@
 mod dnabert2_parity {
     pub(crate) mod gradients;
 }
+mod parity;
 
-use burn::tensor::Device;
 use dnabert2_parity::gradients;
 use kilobase_data::batch::PackedBatch;
 use kilobase_data::tokenize;
-use kilobase_models::checkpoint::{Checkpoint, Precision, write_safetensors};
 use kilobase_models::family::{Model, dnabert2, values};
 use kilobase_models::run::loss::{Counted, cross_entropy};
 use kilobase_models::run::{Embedder, Pooling, mlm};
-use safetensors::SafeTensors;
+use parity::{Case, Fixture, Report, fixtures, load, numbers, rows};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
-
-/// The fixture states f32 against f64 at 3e-6; these are its stated tolerances for states and logits.
-const ABSOLUTE: f64 = 2e-4;
-const RELATIVE: f64 = 1e-4;
-/// Losses.
-const LOSS: f64 = 1e-5;
-
-fn fixtures() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut directories = vec![root.join("tests/fixtures/dnabert2-tiny")];
-    let shared = root.join("../shared/fixtures/dnabert2-tiny");
-    if shared.is_dir() {
-        directories.push(shared);
-    } else {
-        println!("SKIPPED: no shared fixtures beside the project; its own copy is tested");
-    }
-    if let Ok(extra) = std::env::var("KILOBASE_EXTRA_FIXTURES") {
-        for directory in extra.split(':').filter(|d| !d.is_empty()).map(PathBuf::from) {
-            let config = fs::read_to_string(directory.join("config.json"))
-                .unwrap_or_else(|e| panic!("KILOBASE_EXTRA_FIXTURES: {}: {e}", directory.display()));
-            if config.contains("alibi_starting_size") {
-                directories.push(directory);
-            } else {
-                println!("SKIPPED: {} is not of the DNABERT-2 family", directory.display());
-            }
-        }
-    }
-    directories
-}
-
-struct Fixture {
-    directory: PathBuf,
-    inputs: Value,
-    expected: Vec<u8>,
-}
-
-impl Fixture {
-    fn open(directory: &Path) -> Self {
-        let read = |name: &str| {
-            fs::read(directory.join(name)).unwrap_or_else(|e| panic!("{}/{name}: {e}", directory.display()))
-        };
-        Self {
-            directory: directory.into(),
-            inputs: serde_json::from_slice(&read("inputs.json")).expect("inputs.json is JSON"),
-            expected: read("expected.safetensors"),
-        }
-    }
-
-    fn keys(&self) -> BTreeSet<String> {
-        let expected = SafeTensors::deserialize(&self.expected).expect("expected.safetensors");
-        expected.names().into_iter().map(String::from).collect()
-    }
-
-    fn expected(&self, key: &str) -> Option<(Vec<usize>, Vec<f32>)> {
-        let expected = SafeTensors::deserialize(&self.expected).expect("expected.safetensors");
-        let tensor = expected.tensor(key).ok()?;
-        assert_eq!(tensor.dtype(), safetensors::Dtype::F32, "{key}");
-        let floats = tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        Some((tensor.shape().to_vec(), floats.collect()))
-    }
-
-    /// The checkpoint of one of the two formats as it stands.
-    fn checkpoint(&self, weights: &str) -> Checkpoint {
-        if weights.ends_with(".index.json") {
-            return Checkpoint::open(&self.directory).expect("a checkpoint of shards");
-        }
-        let scratch = tempfile::tempdir().expect("a temporary folder");
-        for name in ["config.json", weights] {
-            fs::copy(self.directory.join(name), scratch.path().join(name)).expect("copied");
-        }
-        // The files are mapped or open: on Unix they outlive their folder.
-        Checkpoint::open(scratch.path()).expect("a checkpoint")
-    }
-
-    /// The same with pooler and classifier, which lie in a file of their own, as two shards of one checkpoint.
-    fn with_heads(&self, weights: &Checkpoint) -> Option<Checkpoint> {
-        let heads = fs::read(self.directory.join("heads.safetensors")).ok()?;
-        let scratch = tempfile::tempdir().expect("a temporary folder");
-        fs::copy(self.directory.join("config.json"), scratch.path().join("config.json")).expect("copied");
-        let tensors = weights.weights();
-        let read = |name: &str| {
-            let shape = tensors.shape(name).expect("a shape").to_vec();
-            (name.to_owned(), shape, tensors.read_f32(name).expect("values"))
-        };
-        let (first, second) = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors");
-        write_safetensors(&scratch.path().join(first), tensors.names().map(read), Precision::F32)
-            .expect("written");
-        fs::write(scratch.path().join(second), &heads).expect("written");
-        let heads = SafeTensors::deserialize(&heads).expect("heads.safetensors");
-        let names = tensors.names().map(|name| (name.to_owned(), Value::from(first)));
-        let names = names.chain(heads.names().into_iter().map(|name| (name.to_owned(), Value::from(second))));
-        let index = serde_json::json!({ "metadata": {}, "weight_map": Value::Object(names.collect()) });
-        fs::write(scratch.path().join("model.safetensors.index.json"), index.to_string()).expect("written");
-        Some(Checkpoint::open(scratch.path()).expect("a checkpoint of two shards"))
-    }
-}
-
-fn load(checkpoint: Checkpoint) -> Model {
-    Model::load(checkpoint, &Device::flex(), kilobase_models::nn::Precision::F32).expect("a model")
-}
-
-fn numbers(value: &Value) -> Vec<i64> {
-    value.as_array().expect("an array").iter().map(|v| v.as_i64().expect("an integer")).collect()
-}
-
-fn rows(value: &Value) -> Vec<Vec<i64>> {
-    value.as_array().expect("an array").iter().map(numbers).collect()
-}
-
-/// One case, packed: `at[s]` are the columns of the padded matrix that sequence `s` occupies.
-struct Case {
-    batch: PackedBatch,
-    columns: usize,
-    at: Vec<Vec<usize>>,
-    special: Vec<Vec<bool>>,
-}
-
-impl Case {
-    fn new(case: &Value) -> Self {
-        let ids = rows(&case["input_ids"]);
-        let mask = rows(&case["attention_mask"]);
-        let types = case.get("token_type_ids").map(rows);
-        let mut batch = PackedBatch::new(vec![], None, vec![0]).expect("an empty batch");
-        let (mut at, mut special) = (Vec::new(), Vec::new());
-        for (row, (ids, mask)) in ids.iter().zip(&mask).enumerate() {
-            let real: Vec<usize> = (0..ids.len()).filter(|&c| mask[c] != 0).collect();
-            let pick = |values: &[i64]| -> Vec<u32> { real.iter().map(|&c| values[c] as u32).collect() };
-            let types = types.as_ref().map(|types| pick(&types[row]));
-            batch.push(&pick(ids), types.as_deref()).expect("one type a token");
-            // [CLS] and [SEP] of the DNABERT-2 vocabulary.
-            special.push(real.iter().map(|&c| ids[c] == 1 || ids[c] == 2).collect());
-            at.push(real);
-        }
-        Self { batch, columns: ids[0].len(), at, special }
-    }
-
-    /// Row of the packed batch for a column of sequence `s`, if it is a real token.
-    fn row(&self, s: usize, column: usize) -> Option<usize> {
-        self.at[s].iter().position(|&c| c == column).map(|i| self.batch.cu_seqlens()[s] + i)
-    }
-}
-
-#[derive(Default)]
-struct Report {
-    compared: Vec<String>,
-    worst: f64,
-}
-
-impl Report {
-    fn close(&mut self, what: &str, ours: &[f32], theirs: &[f32]) {
-        assert_eq!(ours.len(), theirs.len(), "{what}: other shape");
-        assert!(!ours.is_empty(), "{what}: nothing compared");
-        for (i, (&a, &b)) in ours.iter().zip(theirs).enumerate() {
-            let (a, b) = (f64::from(a), f64::from(b));
-            let allowed = ABSOLUTE + RELATIVE * b.abs();
-            assert!((a - b).abs() <= allowed, "{what}[{i}]: {a} instead of {b}");
-            self.worst = self.worst.max((a - b).abs());
-        }
-    }
-
-    fn loss(&mut self, key: &str, ours: f64, theirs: &[f32]) {
-        let theirs = f64::from(theirs[0]);
-        assert!((ours - theirs).abs() <= LOSS * theirs.abs().max(1.0), "{key}: {ours} instead of {theirs}");
-        self.compared.push(key.into());
-    }
-}
 
 fn check_case(fixture: &Fixture, model: &Model, name: &str, input: &Value, report: &mut Report) {
-    let Model::DnaBert2 { model: network, .. } = model;
+    let Model::DnaBert2 { model: network, .. } = model else { panic!("an encoder") };
     let case = Case::new(input);
     let width = network.hidden_size();
     let mut states = Vec::new();
@@ -280,7 +111,7 @@ fn batch_equals_single(
 }
 
 fn check_losses(fixture: &Fixture, model: &Model, report: &mut Report) {
-    let Model::DnaBert2 { model: network, .. } = model;
+    let Model::DnaBert2 { model: network, .. } = model else { panic!("an encoder") };
     let cases = &fixture.inputs["cases"];
     let mlm_input = fixture.inputs.get("mlm").unwrap_or(&cases["mlm"]);
     if mlm_input.is_object() {
@@ -366,7 +197,7 @@ fn check_text(fixture: &Fixture, model: &Model, report: &mut Report) {
 
 #[test]
 fn every_case_and_key_agrees_with_the_reference() {
-    for directory in fixtures() {
+    for directory in fixtures("dnabert2-tiny", |config| config.contains("alibi_starting_size")) {
         let fixture = Fixture::open(&directory);
         let tokenizer = directory.join("tokenizer.json").is_file();
         let forms = ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"];
@@ -383,7 +214,7 @@ fn every_case_and_key_agrees_with_the_reference() {
                 let mut report = Report::default();
                 gradients::check(&fixture, open(complete).expect("opened just now"), &mut report);
                 let model = load(checkpoint);
-                let Model::DnaBert2 { model: network, .. } = &model;
+                let Model::DnaBert2 { model: network, .. } = &model else { panic!("an encoder") };
                 for (name, input) in fixture.inputs["cases"].as_object().expect("cases") {
                     if input.get("attention_mask").is_some() && input.get("labels").is_none() {
                         check_case(&fixture, &model, name, input, &mut report);

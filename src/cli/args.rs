@@ -11,6 +11,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use kilobase::data::export::Format;
+use kilobase::models::checkpoint;
 use kilobase::models::nn::Precision;
 
 use super::exit::Usage;
@@ -168,6 +169,14 @@ impl Dtype {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+        }
+    }
+
+    /// For writing weights.
+    pub(crate) fn stored(self) -> checkpoint::Precision {
+        match self {
+            Self::F32 => checkpoint::Precision::F32,
+            Self::Bf16 => checkpoint::Precision::Bf16,
         }
     }
 

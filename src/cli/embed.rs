@@ -16,13 +16,12 @@ use super::exit::{Missing, Usage};
 use super::load::{Loaded, load};
 use super::output::{Stdout, Summary};
 use super::progress::Progress;
+use super::scan::{self, Scan, name, names, scan};
 use super::{Ctx, output};
 
 mod aggregate;
-mod scan;
 
 use aggregate::{Aggregate, aggregate};
-use scan::{Scan, scan};
 
 /// Windows go through in portions of about so many bases: the unit of progress, of memory and of resuming.
 const PORTION_BASES: usize = 1 << 16;
@@ -164,17 +163,6 @@ fn plan(args: &Args, layer: usize, loaded: &Loaded, seen: Option<&Scan>) -> Map<
         Value::Object(plan) => plan,
         _ => unreachable!("written as an object above"),
     }
-}
-
-fn name(source: &Source) -> String {
-    match source {
-        Source::Stdin => "-".to_owned(),
-        Source::File(path) => path.display().to_string(),
-    }
-}
-
-fn names(sources: &[Source]) -> String {
-    sources.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 fn dry_run(

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use clap::Subcommand;
 use kilobase::data::tokenize;
-use kilobase::models::checkpoint::{CONFIG, Precision, write_safetensors};
-use kilobase::models::family::dnabert2;
+use kilobase::models::checkpoint::{CONFIG, Expected, write_safetensors};
+use kilobase::models::family::{RandomTensor, dnabert2, generator, random};
 use serde_json::Value;
 
 use super::Ctx;
+use super::args::Dtype;
 use super::exit::Usage;
 use super::output::{Summary, shown};
 
@@ -32,12 +33,15 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct Init {
-    /// Configuration of the model: a config.json of the DNABERT-2 family
+    /// Configuration of the model: a config.json of the DNABERT-2 or the GENERator (Llama) family
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// Folder with the tokenizer; its vocabulary must be the configuration's
     #[arg(short, long, value_name = "FOLDER")]
     tokenizer: PathBuf,
+    /// Numbers of the weights in the file
+    #[arg(long, value_enum, default_value_t = Dtype::F32)]
+    dtype: Dtype,
     /// Folder to write; must not exist
     #[arg(short, long, value_name = "FOLDER")]
     output: PathBuf,
@@ -55,17 +59,12 @@ impl Init {
         let text = fs::read(&self.config).with_context(|| format!("{shown_config}"))?;
         let config: Value =
             serde_json::from_slice(&text).with_context(|| format!("{shown_config}: not JSON"))?;
-        ensure!(
-            config.get("alibi_starting_size").is_some(),
-            "{shown_config}: no alibi_starting_size: not a configuration of the DNABERT-2 family"
-        );
-        let sizes = dnabert2::Config::from_json(&config).with_context(|| format!("{shown_config}"))?;
+        let (vocabulary, expected) = sizes(&config).with_context(|| format!("{shown_config}"))?;
         let tokenizer = tokenize::from_dir(&self.tokenizer)?;
         ensure!(
-            tokenizer.vocab_size() == sizes.vocab_size,
-            "the tokenizer has {} tokens, {shown_config} a vocab_size of {}",
+            tokenizer.vocab_size() == vocabulary,
+            "the tokenizer has {} tokens, {shown_config} a vocab_size of {vocabulary}",
             tokenizer.vocab_size(),
-            sizes.vocab_size
         );
         if self.output.exists() {
             return Err(Usage(format!("{}: exists; name a new folder with -o", self.output.display())).into());
@@ -75,9 +74,9 @@ impl Init {
         let parent = parent.unwrap_or(Path::new("."));
         let folder = tempfile::Builder::new().prefix(".kilobase-model-").tempdir_in(parent);
         let folder = folder.with_context(|| format!("{}", parent.display()))?;
-        let tensors = dnabert2::random(&sizes, ctx.seed);
-        let parameters: usize = tensors.iter().map(dnabert2::RandomTensor::len).sum();
-        write_safetensors(&folder.path().join("model.safetensors"), tensors, Precision::F32)?;
+        let tensors = random(expected, ctx.seed);
+        let parameters: usize = tensors.iter().map(RandomTensor::len).sum();
+        write_safetensors(&folder.path().join("model.safetensors"), tensors, self.dtype.stored())?;
         fs::write(folder.path().join(CONFIG), &text)?;
         for name in TOKENIZER_FILES {
             let from = self.tokenizer.join(name);
@@ -98,6 +97,20 @@ impl Init {
             .fact("output", shown(Some(&self.output)));
         ctx.console.summary(&summary, false)
     }
+}
+
+/// Entries of the vocabulary, and the tensors, of the model that a configuration describes.
+fn sizes(config: &Value) -> anyhow::Result<(usize, Vec<Expected>)> {
+    if config.get("alibi_starting_size").is_some() {
+        let sizes = dnabert2::Config::from_json(config)?;
+        return Ok((sizes.vocab_size, dnabert2::base(&sizes)));
+    }
+    ensure!(
+        config.get("model_type").is_some_and(|kind| kind == "llama"),
+        "neither alibi_starting_size nor model_type \"llama\": not a configuration of the DNABERT-2 or GENERator family"
+    );
+    let sizes = generator::Config::from_json(config)?;
+    Ok((sizes.vocab_size, generator::expected(&sizes, 0, |_| false)))
 }
 
 /// Temporary folders are made for their owner alone; a model is an ordinary folder.

@@ -50,6 +50,11 @@ impl AtomicFile {
         &self.path
     }
 
+    /// The file itself, for a writer that must own and seek it; nothing may be written through `self` beside it.
+    pub(super) fn try_clone(&self) -> io::Result<fs::File> {
+        self.file.get_ref().as_file().try_clone()
+    }
+
     /// Brings the file to the disk and gives it its name.
     pub fn commit(self) -> Result<()> {
         let Self { path, force, file } = self;

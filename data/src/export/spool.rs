@@ -16,6 +16,7 @@ mod plan;
 mod read;
 mod recover;
 
+pub(crate) use finish::remove_if_there;
 pub use finish::{Finish, index_path, metadata_path};
 pub use read::Rows;
 
@@ -117,6 +118,11 @@ impl<I: Item> Spool<I> {
     /// Numbers in a row.
     pub fn width(&self) -> usize {
         self.width
+    }
+
+    /// The file that the results will become.
+    pub(crate) fn out(&self) -> &Path {
+        &self.out
     }
 
     /// The folder that holds the results until they are finished.

@@ -4,7 +4,10 @@ use std::io::{self, Write};
 
 /// Writes one line. A cell with a tab or a line end would move the cells after it, so these are written as `\t`, `\n`
 /// and `\r`.
-pub(super) fn write_line<'a>(
+///
+/// # Errors
+/// Those of the output.
+pub fn write_line<'a>(
     out: &mut dyn Write,
     cells: impl IntoIterator<Item = &'a str>,
     values: impl IntoIterator<Item = f32>,

@@ -158,7 +158,7 @@ pub enum Fault {
 }
 
 /// Shows a byte so that a person can find it: letters quoted, everything else by its number.
-struct Byte(u8);
+pub(crate) struct Byte(pub(crate) u8);
 
 impl fmt::Display for Byte {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

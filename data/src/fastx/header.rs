@@ -1,15 +1,15 @@
 use super::Fault;
 
 /// A header line without its mark, taken apart.
-pub(super) struct Header {
-    pub(super) id: String,
-    pub(super) description: String,
+pub(crate) struct Header {
+    pub(crate) id: String,
+    pub(crate) description: String,
     /// Bytes of the description were replaced because they are not UTF-8.
-    pub(super) replaced: bool,
+    pub(crate) replaced: bool,
 }
 
 impl Header {
-    pub(super) fn parse(line: &[u8]) -> Result<Self, Fault> {
+    pub(crate) fn parse(line: &[u8]) -> Result<Self, Fault> {
         if line.contains(&b'\r') {
             return Err(Fault::CarriageReturn);
         }

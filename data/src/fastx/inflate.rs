@@ -85,15 +85,15 @@ enum State {
 
 /// What was odd about a stream that could be read to its end.
 #[derive(Default)]
-pub(super) struct Oddities {
+pub(crate) struct Oddities {
     /// Bytes after the stream were ignored.
-    pub(super) trailing: AtomicBool,
+    pub(crate) trailing: AtomicBool,
     /// A BGZF stream lacks its empty last block.
-    pub(super) no_end_block: AtomicBool,
+    pub(crate) no_end_block: AtomicBool,
 }
 
 /// Reads the content of all members.
-pub(super) struct Inflate<R> {
+pub(crate) struct Inflate<R> {
     inner: R,
     state: State,
     decompress: Decompress,
@@ -106,7 +106,7 @@ pub(super) struct Inflate<R> {
 
 impl<R: BufRead> Inflate<R> {
     /// `oddities` are set as they are met.
-    pub(super) fn new(inner: R, oddities: Arc<Oddities>) -> Self {
+    pub(crate) fn new(inner: R, oddities: Arc<Oddities>) -> Self {
         Self {
             inner,
             state: State::Border,
@@ -117,6 +117,11 @@ impl<R: BufRead> Inflate<R> {
             last_is_bgzf: false,
             oddities,
         }
+    }
+
+    /// Counts on from `members` that lie before the stream, so that damage names the member of the file.
+    pub(crate) fn after(self, members: u64) -> Self {
+        Self { member: members, ..self }
     }
 
     /// Reads a member header, or ends the stream.
@@ -166,7 +171,7 @@ impl<R: BufRead> Inflate<R> {
             let length = u16::from_le_bytes(self.read_array()?);
             let mut extra = vec![0; usize::from(length)];
             self.inner.read_exact(&mut extra)?;
-            is_bgzf = has_block_size(&extra);
+            is_bgzf = block_size(&extra).is_some();
         }
         for field in [NAME, COMMENT] {
             if flags & field != 0 {
@@ -259,20 +264,21 @@ impl<R: BufRead> Read for Inflate<R> {
     }
 }
 
-/// Whether an extra field holds the subfield `BC`, which makes a gzip member a BGZF block (SAM specification, 4.1).
-fn has_block_size(mut extra: &[u8]) -> bool {
+/// The length of a BGZF block less one, from the subfield `BC` of an extra field, which is what makes a gzip member a
+/// block (SAM specification, 4.1).
+pub(crate) fn block_size(mut extra: &[u8]) -> Option<u16> {
     while let [a, b, low, high, rest @ ..] = extra {
         let length = usize::from(u16::from_le_bytes([*low, *high]));
-        if (*a, *b, length) == (b'B', b'C', 2) && rest.len() >= 2 {
-            return true;
+        if let (b'B', b'C', 2, [low, high, ..]) = (*a, *b, length, rest) {
+            return Some(u16::from_le_bytes([*low, *high]));
         }
         extra = rest.get(length..).unwrap_or_default();
     }
-    false
+    None
 }
 
 /// Fills as much of `buffer` as the stream has.
-pub(super) fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match reader.read(&mut buffer[filled..]) {

@@ -1,15 +1,15 @@
 use std::io::{self, BufRead};
 
 /// Lines of a text, counted, with LF or CRLF taken off.
-pub(super) struct Lines<R> {
+pub(crate) struct Lines<R> {
     inner: R,
     /// Lines read so far, which is also the number of the last one, from 1.
-    pub(super) number: u64,
+    pub(crate) number: u64,
 }
 
 /// How reading a line ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     /// A line was appended to the buffer; it may be empty.
     Read,
     /// There is no further line.
@@ -19,12 +19,12 @@ pub(super) enum Line {
 }
 
 impl<R: BufRead> Lines<R> {
-    pub(super) fn new(inner: R) -> Self {
+    pub(crate) fn new(inner: R) -> Self {
         Self { inner, number: 0 }
     }
 
     /// The first byte of the next line; a line end for an empty one.
-    pub(super) fn peek(&mut self) -> io::Result<Option<u8>> {
+    pub(crate) fn peek(&mut self) -> io::Result<Option<u8>> {
         loop {
             match self.inner.fill_buf() {
                 Ok(buffer) => return Ok(buffer.first().copied()),
@@ -36,7 +36,7 @@ impl<R: BufRead> Lines<R> {
 
     /// Appends the next line to `out`, which stays within `limit` bytes. Memory grows with what was read, never with
     /// what a file claims.
-    pub(super) fn read(&mut self, out: &mut Vec<u8>, limit: usize) -> io::Result<Line> {
+    pub(crate) fn read(&mut self, out: &mut Vec<u8>, limit: usize) -> io::Result<Line> {
         let start = out.len();
         let mut any = false;
         loop {
@@ -77,7 +77,7 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// Skips empty lines; gives the first byte of the line that is not, if any.
-    pub(super) fn skip_empty(&mut self) -> io::Result<Option<u8>> {
+    pub(crate) fn skip_empty(&mut self) -> io::Result<Option<u8>> {
         let mut line = Vec::new();
         loop {
             match self.peek()? {

@@ -100,6 +100,8 @@ pub struct Reader {
     oddities: Arc<Oddities>,
 }
 
+const FOREIGN: [sniff::Magic; 3] = [(b"##file", "VCF"), (b"BAM\x01", "BAM"), (b"CRAM", "CRAM")];
+
 enum Source {
     /// Nothing was read yet, so that opening never blocks and all errors come from reading.
     Raw(Box<dyn Read + Send>),
@@ -202,7 +204,9 @@ impl Reader {
     /// Looks at the first bytes: compression, then format.
     fn start(&mut self) -> Result<(), Error> {
         let Source::Raw(raw) = std::mem::replace(&mut self.source, Source::Done) else { return Ok(()) };
-        let text = match sniff::open(raw, Arc::clone(&self.oddities)).map_err(|error| self.io_error(error))? {
+        let text = match sniff::open(raw, Arc::clone(&self.oddities), &FOREIGN)
+            .map_err(|error| self.io_error(error))?
+        {
             Opened::Text(text) => text,
             Opened::Unsupported(format) => {
                 return Err(Error::Unsupported { file: self.name.clone(), format });

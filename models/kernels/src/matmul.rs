@@ -19,9 +19,9 @@ mod rows;
 mod vector;
 
 pub use kernel::{Kernel, Precision};
-pub use linear::{linear, linear_norm};
+pub use linear::{linear, linear_residual};
 pub use mlp::{Activation, GatedMlp, gated_mlp};
-pub use norm::LayerNorm;
+pub use norm::{LayerNorm, rms_norm};
 pub use packed::PackedMatrix;
 pub use rows::Rows;
 

@@ -70,6 +70,11 @@ impl Pipeline {
         self.stages.iter().map(|stage| stage.name()).collect::<Vec<_>>().join(" | ")
     }
 
+    /// The form of stored keys that a stage asks for, if one does.
+    pub fn key_form(&self) -> Option<KeyForm> {
+        self.stages.iter().find_map(|stage| stage.needs().key_form)
+    }
+
     /// Attention as the stages change it.
     #[must_use]
     pub fn attention(&self, spec: AttnSpec) -> AttnSpec {

@@ -8,6 +8,8 @@ use crate::checkpoint::Checkpoint;
 pub enum Family {
     /// DNABERT-2 and other MosaicBERT encoders.
     DnaBert2,
+    /// GENERator and other Llama decoders.
+    Generator,
 }
 
 /// Names the family, or says what the directory holds instead.
@@ -30,10 +32,12 @@ pub fn detect(checkpoint: &Checkpoint) -> Result<Family, Error> {
         return Ok(Family::DnaBert2);
     }
     let model_type = config.get("model_type").and_then(|t| t.as_str());
-    let reason = match model_type {
-        Some("llama") => "decoders of the GENERator family are not read yet",
-        _ => "kilobase reads DNABERT-2 encoders; neither the tensors nor config.json are of that family",
-    };
+    // Other decoders have the same names: only the configuration says what is between them.
+    if model_type == Some("llama") {
+        return Ok(Family::Generator);
+    }
+    let reason = "kilobase reads DNABERT-2 encoders and Llama decoders such as GENERator; neither the tensors nor \
+                  config.json are of these families";
     let found = model_type.map_or("a config.json without model_type".into(), |t| format!("model_type {t:?}"));
     Err(Error::Unsupported { found, reason })
 }

@@ -6,10 +6,8 @@
 
 mod config;
 mod model;
-mod random;
 mod weights;
 
 pub use config::Config;
 pub use model::{DnaBert2, Head, Mlm};
-pub use random::{RandomTensor, random};
-pub use weights::{expected, matched};
+pub use weights::{base, expected, matched};

@@ -1,4 +1,4 @@
-//! Layers with their residual and the normalisation after it.
+//! Layers with their residual and, in models that normalise afterwards, the normalisation.
 
 use super::Linear;
 #[cfg(feature = "cpu")]
@@ -12,59 +12,61 @@ use kilobase_kernels::matmul;
 use kilobase_kernels::matmul::{Activation, PackedMatrix};
 use std::sync::Arc;
 
-/// `norm(residual + x W^T + b)`
+/// `norm(residual + x W^T + b)`; without a norm the sum itself.
 #[derive(Module, Debug)]
-pub struct LinearNorm {
+pub struct LinearResidual {
     linear: Option<Linear>,
     norm: Option<LayerNorm>,
     #[module(skip)]
-    packed: Option<Arc<PackedLinearNorm>>,
+    packed: Option<Arc<PackedLinearResidual>>,
 }
 
 /// What is left of it for inference on the processor.
 #[derive(Debug)]
-pub struct PackedLinearNorm {
+pub struct PackedLinearResidual {
     /// `[out, in]`
     pub weight: PackedMatrix,
     /// `[out]`
     pub bias: Option<Vec<f32>>,
     /// Over the sum.
-    pub norm: kilobase_kernels::matmul::LayerNorm,
+    pub norm: Option<kilobase_kernels::matmul::LayerNorm>,
 }
 
-impl LinearNorm {
+impl LinearResidual {
     /// From parameters.
-    pub fn new(linear: Linear, norm: LayerNorm) -> Self {
-        Self { linear: Some(linear), norm: Some(norm), packed: None }
+    pub fn new(linear: Linear, norm: Option<LayerNorm>) -> Self {
+        Self { linear: Some(linear), norm, packed: None }
     }
 
     /// For inference on the processor.
-    pub fn packed(packed: PackedLinearNorm) -> Self {
+    pub fn packed(packed: PackedLinearResidual) -> Self {
         Self { linear: None, norm: None, packed: Some(Arc::new(packed)) }
     }
 
     /// `[rows, in]`, `[rows, out] -> [rows, out]`
     pub fn forward(&self, x: Tensor<2>, residual: Tensor<2>) -> Tensor<2> {
         #[cfg(feature = "cpu")]
-        if let Some(PackedLinearNorm { weight, bias, norm }) = self.packed.as_deref() {
+        if let Some(PackedLinearResidual { weight, bias, norm }) = self.packed.as_deref() {
             let (x, residual) = (Host::new(x), Host::new(residual));
             let shape = [x.rows().rows(), weight.outputs()];
             let mut out = vec![0.0; shape[0] * shape[1]];
-            matmul::linear_norm(x.rows(), weight, bias.as_deref(), residual.rows(), norm, &mut out);
+            let (bias, norm) = (bias.as_deref(), norm.as_ref());
+            matmul::linear_residual(x.rows(), weight, bias, residual.rows(), norm, &mut out);
             return host::tensor(out, shape);
         }
-        let (Some(linear), Some(norm)) = (&self.linear, &self.norm) else {
-            unreachable!("weights, packed or not")
-        };
-        norm.forward(residual + linear.forward(x))
+        let sum = residual + self.linear.as_ref().expect("weights, packed or not").forward(x);
+        match &self.norm {
+            Some(norm) => norm.forward(sum),
+            None => sum,
+        }
     }
 }
 
-/// `norm(x + (act(x G^T) . (x U^T)) W^T + b)`, `G` and `U` being the halves of one matrix.
+/// `norm(residual + (act(x G^T) . (x U^T)) W^T + b)`, `G` and `U` being the halves of one matrix.
 #[derive(Module, Debug)]
 pub struct GatedMlp {
     gated: Option<Linear>,
-    down: Option<LinearNorm>,
+    down: Option<LinearResidual>,
     #[module(skip)]
     activation: Activation,
     #[module(skip)]
@@ -73,7 +75,7 @@ pub struct GatedMlp {
 
 impl GatedMlp {
     /// From parameters; `gated` gives the gates first, then the values.
-    pub fn new(gated: Linear, down: LinearNorm, activation: Activation) -> Self {
+    pub fn new(gated: Linear, down: LinearResidual, activation: Activation) -> Self {
         Self { gated: Some(gated), down: Some(down), activation, packed: None }
     }
 
@@ -82,20 +84,20 @@ impl GatedMlp {
         Self { gated: None, down: None, activation: packed.activation, packed: Some(Arc::new(packed)) }
     }
 
-    /// `[rows, hidden] -> [rows, hidden]`
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+    /// `[rows, hidden]`, `[rows, hidden] -> [rows, hidden]`. In models that normalise afterwards `x` is the residual as well.
+    pub fn forward(&self, x: Tensor<2>, residual: Tensor<2>) -> Tensor<2> {
         #[cfg(feature = "cpu")]
         if let Some(packed) = self.packed.as_deref() {
-            let x = Host::new(x);
+            let (x, residual) = (Host::new(x), Host::new(residual));
             let shape = [x.rows().rows(), packed.down.outputs()];
             let mut out = vec![0.0; shape[0] * shape[1]];
-            matmul::gated_mlp(packed, x.rows(), &mut out);
+            matmul::gated_mlp(packed, x.rows(), residual.rows(), &mut out);
             return host::tensor(out, shape);
         }
         let (Some(gated), Some(down)) = (&self.gated, &self.down) else {
             unreachable!("weights, packed or not")
         };
-        let both = gated.forward(x.clone()); // [rows, 2 * intermediate]
+        let both = gated.forward(x); // [rows, 2 * intermediate]
         let [rows, width] = both.dims();
         let gate = both.clone().slice([0..rows, 0..width / 2]);
         let value = both.slice([0..rows, width / 2..width]);
@@ -103,6 +105,6 @@ impl GatedMlp {
             Activation::Gelu => gelu(gate),
             Activation::Silu => silu(gate),
         };
-        down.forward(gate * value, x)
+        down.forward(gate * value, residual)
     }
 }

@@ -1,6 +1,6 @@
 //! From named tensors of a checkpoint to layers on a device.
 
-use super::{Activation, GatedMlp, Linear, LinearNorm, PackedLinearNorm, Precision};
+use super::{Activation, GatedMlp, Linear, LinearResidual, PackedLinearResidual, Precision, RmsNorm};
 use crate::checkpoint::{Error, Weights};
 use burn::module::Param;
 use burn::nn::{LayerNorm, LayerNormConfig};
@@ -50,6 +50,30 @@ impl<'a> Tensors<'a> {
         ))
     }
 
+    /// Several matrices over the same input, `{name}.weight` `[out, in]` each, as one layer with their results side by side.
+    pub fn linears<const N: usize>(
+        self,
+        names: [&str; N],
+        outs: [usize; N],
+        input: usize,
+    ) -> Result<Linear, Error> {
+        let out = outs.iter().sum();
+        let weight = self.stacked(names, outs, input)?;
+        if let Some(kernel) = self.kernel {
+            return Ok(Linear::packed(PackedMatrix::with_kernel(Rows::new(&weight, input), kernel), None));
+        }
+        Ok(Linear::new(self.stacked_param(weight, [out, input]), None))
+    }
+
+    /// [`Self::linear`] without bias, to which a residual is added.
+    pub fn linear_residual(self, name: &str, out: usize, input: usize) -> Result<LinearResidual, Error> {
+        if let Some(kernel) = self.kernel {
+            let weight = self.packed(name, out, input, kernel)?;
+            return Ok(LinearResidual::packed(PackedLinearResidual { weight, bias: None, norm: None }));
+        }
+        Ok(LinearResidual::new(self.linear(name, out, input, false)?, None))
+    }
+
     /// [`Self::linear`] with bias and [`Self::layer_norm`].
     pub fn linear_norm(
         self,
@@ -58,15 +82,18 @@ impl<'a> Tensors<'a> {
         out: usize,
         input: usize,
         epsilon: f64,
-    ) -> Result<LinearNorm, Error> {
+    ) -> Result<LinearResidual, Error> {
         if let Some(kernel) = self.kernel {
-            return Ok(LinearNorm::packed(PackedLinearNorm {
+            return Ok(LinearResidual::packed(PackedLinearResidual {
                 weight: self.packed(name, out, input, kernel)?,
                 bias: Some(self.values(&format!("{name}.bias"), &[out])?),
-                norm: self.host_norm(norm, out, epsilon)?,
+                norm: Some(self.host_norm(norm, out, epsilon)?),
             }));
         }
-        Ok(LinearNorm::new(self.linear(name, out, input, true)?, self.layer_norm(norm, out, epsilon)?))
+        Ok(LinearResidual::new(
+            self.linear(name, out, input, true)?,
+            Some(self.layer_norm(norm, out, epsilon)?),
+        ))
     }
 
     /// A gated layer of `{gated}.weight` `[2 * intermediate, hidden]` and the [`Self::linear_norm`] of `down` and `norm`.
@@ -87,12 +114,48 @@ impl<'a> Tensors<'a> {
                 down: self.packed(down, hidden, intermediate, kernel)?,
                 bias: Some(self.values(&format!("{down}.bias"), &[hidden])?),
                 activation,
-                norm: self.host_norm(norm, hidden, epsilon)?,
+                norm: Some(self.host_norm(norm, hidden, epsilon)?),
             }));
         }
         let gated = self.linear(gated, 2 * intermediate, hidden, false)?;
         let down = self.linear_norm(down, norm, hidden, intermediate, epsilon)?;
         Ok(GatedMlp::new(gated, down, activation))
+    }
+
+    /// A gated layer of three matrices without biases, `{gate}.weight` and `{up}.weight` `[intermediate, hidden]` and
+    /// `{down}.weight` `[hidden, intermediate]`, to which a residual is added.
+    pub fn gated_residual(
+        self,
+        [gate, up, down]: [&str; 3],
+        hidden: usize,
+        intermediate: usize,
+        activation: Activation,
+    ) -> Result<GatedMlp, Error> {
+        let weight = self.stacked([gate, up], [intermediate; 2], hidden)?;
+        if let Some(kernel) = self.kernel {
+            let gated = PackedMatrix::gated(Rows::new(&weight, hidden), kernel);
+            drop(weight);
+            let down = self.packed(down, hidden, intermediate, kernel)?;
+            return Ok(GatedMlp::packed(matmul::GatedMlp {
+                gated,
+                down,
+                bias: None,
+                activation,
+                norm: None,
+            }));
+        }
+        let gated = Linear::new(self.stacked_param(weight, [2 * intermediate, hidden]), None);
+        let down = self.linear_residual(down, hidden, intermediate)?;
+        Ok(GatedMlp::new(gated, down, activation))
+    }
+
+    /// `{name}.weight` `[size]`.
+    pub fn rms_norm(self, name: &str, size: usize, epsilon: f64) -> Result<RmsNorm, Error> {
+        let name = format!("{name}.weight");
+        if self.kernel.is_some() {
+            return Ok(RmsNorm::packed(self.values(&name, &[size])?, epsilon));
+        }
+        Ok(RmsNorm::new(self.param(&name, [size])?, epsilon))
     }
 
     /// `{name}.weight` and `{name}.bias`, both `[size]`.
@@ -109,6 +172,23 @@ impl<'a> Tensors<'a> {
             beta: self.values(&format!("{name}.bias"), &[size])?,
             epsilon: epsilon as f32,
         })
+    }
+
+    fn stacked<const N: usize>(
+        self,
+        names: [&str; N],
+        outs: [usize; N],
+        input: usize,
+    ) -> Result<Vec<f32>, Error> {
+        let mut all = Vec::with_capacity(outs.iter().sum::<usize>() * input);
+        for (name, out) in names.into_iter().zip(outs) {
+            all.extend(self.values(&format!("{name}.weight"), &[out, input])?);
+        }
+        Ok(all)
+    }
+
+    fn stacked_param(self, values: Vec<f32>, shape: [usize; 2]) -> Param<Tensor<2>> {
+        Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), self.device))
     }
 
     fn packed(self, name: &str, out: usize, input: usize, kernel: Kernel) -> Result<PackedMatrix, Error> {

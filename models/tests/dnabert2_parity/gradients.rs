@@ -1,6 +1,6 @@
 //! Gradients of the losses: through the layers by burn's autodiff, through attention by the kernel's own backward pass.
 
-use crate::{Case, Fixture, Report, numbers, rows};
+use crate::parity::{Case, Fixture, Report, numbers, rows};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Gradients, Int, Tensor};
@@ -17,7 +17,7 @@ const RELATIVE: f64 = 1e-5;
 pub(crate) fn check(fixture: &Fixture, checkpoint: Checkpoint, report: &mut Report) {
     let model = Model::load(checkpoint, &Device::flex().autodiff(), kilobase_models::nn::Precision::F32)
         .expect("a model");
-    let Model::DnaBert2 { model, .. } = &model;
+    let Model::DnaBert2 { model, .. } = &model else { panic!("an encoder") };
     let cases = &fixture.inputs["cases"];
     let mlm = fixture.inputs.get("mlm").unwrap_or(&cases["mlm"]);
     if mlm.is_object() {

@@ -242,7 +242,7 @@ fn empty_results_are_files_too() {
     let mut bytes = Vec::new();
     Spool::<Stretch>::scratch(4).unwrap().write(&finish(Format::Npy, &metadata()), &mut bytes).unwrap();
     let mut header = String::new();
-    bytes[10..].as_ref().read_to_string(&mut header).unwrap();
+    (&bytes[10..]).read_to_string(&mut header).unwrap();
     assert!(header.contains("'shape': (0, 4)"), "{header}");
 }
 

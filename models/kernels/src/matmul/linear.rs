@@ -20,26 +20,25 @@ pub fn linear(x: Rows<'_>, weights: &PackedMatrix, bias: Option<&[f32]>, out: &m
     });
 }
 
-/// `norm(x * w^T + bias + residual)`, `[m, depth] -> [m, outputs]`.
+/// `norm(x * w^T + bias + residual)`, `[m, depth] -> [m, outputs]`; without a norm the sum itself.
 ///
 /// # Panics
 /// If shapes do not fit.
-pub fn linear_norm(
+pub fn linear_residual(
     x: Rows<'_>,
     weights: &PackedMatrix,
     bias: Option<&[f32]>,
     residual: Rows<'_>,
-    norm: &LayerNorm,
+    norm: Option<&LayerNorm>,
     out: &mut [f32],
 ) {
     let out = Target::new(out, weights.outputs());
     assert_eq!((x.rows, x.rows), (out.rows(), residual.rows), "as many rows in as out");
     assert_eq!(residual.columns, weights.outputs(), "residual as wide as the result");
-    assert_eq!(
-        (norm.gamma.len(), norm.beta.len()),
-        (out.columns(), out.columns()),
-        "norm as wide as the result"
-    );
+    if let Some(norm) = norm {
+        let width = out.columns();
+        assert_eq!((norm.gamma.len(), norm.beta.len()), (width, width), "norm as wide as the result");
+    }
     if whole_rows(x.rows) {
         blocks(x.rows).into_par_iter().for_each(|rows| {
             product(x, weights, bias, Some(residual), rows.clone(), 0..weights.panels(), out);
@@ -49,7 +48,9 @@ pub fn linear_norm(
         for_blocks(x.rows, weights.panels(), |rows, panels| {
             product(x, weights, bias, Some(residual), rows, panels, out);
         });
-        (0..x.rows).into_par_iter().for_each(|row| normalise(norm, row..row + 1, out));
+        if norm.is_some() {
+            (0..x.rows).into_par_iter().for_each(|row| normalise(norm, row..row + 1, out));
+        }
     }
 }
 
@@ -99,7 +100,8 @@ fn finish(target: &mut [f32], values: &[f32], bias: Option<&[f32]>, residual: Op
     }
 }
 
-pub(super) fn normalise(norm: &LayerNorm, rows: Range<usize>, out: Target<'_>) {
+pub(super) fn normalise(norm: Option<&LayerNorm>, rows: Range<usize>, out: Target<'_>) {
+    let Some(norm) = norm else { return };
     vectorize(
         #[inline(always)]
         || {

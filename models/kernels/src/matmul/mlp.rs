@@ -2,7 +2,7 @@
 
 pub use super::activation::Activation;
 use super::dispatch::multiply;
-use super::linear::{blocks, for_blocks, linear_norm, normalise, product, whole_rows};
+use super::linear::{blocks, for_blocks, linear_residual, normalise, product, whole_rows};
 use super::norm::LayerNorm;
 use super::packed::PackedMatrix;
 use super::rows::{Rows, Target};
@@ -10,7 +10,8 @@ use rayon::prelude::*;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// `norm((act(x * g^T) . (x * u^T)) * w^T + bias + x)`: a gated layer with its residual and normalisation.
+/// `norm((act(x * g^T) . (x * u^T)) * w^T + bias + residual)`: a gated layer with its residual and, in models that normalise
+/// afterwards, the normalisation.
 #[derive(Debug)]
 pub struct GatedMlp {
     /// `g` and `u` by [`PackedMatrix::gated`].
@@ -22,27 +23,28 @@ pub struct GatedMlp {
     /// What is applied to the gate.
     pub activation: Activation,
     /// Normalisation of the sum with the residual.
-    pub norm: LayerNorm,
+    pub norm: Option<LayerNorm>,
 }
 
-/// The layer over `x` `[m, hidden]`. The intermediate numbers of a block of rows exist while it is worked on, never those
+/// The layer over `x` and `residual`, both `[m, hidden]`. The intermediate numbers of a block of rows exist while it is worked on, never those
 /// of all rows.
 ///
 /// # Panics
 /// If shapes do not fit.
-pub fn gated_mlp(layer: &GatedMlp, x: Rows<'_>, out: &mut [f32]) {
+pub fn gated_mlp(layer: &GatedMlp, x: Rows<'_>, residual: Rows<'_>, out: &mut [f32]) {
     thread_local!(static INTERMEDIATE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) });
     let width = layer.gated.outputs() / 2;
     assert_eq!(layer.down.depth(), width, "as many intermediate numbers in as out");
-    assert_eq!(out.len(), x.rows * layer.down.outputs(), "as many rows in as out");
+    assert_eq!((out.len(), residual.rows), (x.rows * layer.down.outputs(), x.rows), "as many rows in as out");
+    assert_eq!(residual.columns, layer.down.outputs(), "residual as wide as the result");
     if !whole_rows(x.rows) {
         let mut intermediate = vec![0.0; x.rows * width];
         let target = Target::new(&mut intermediate, width);
         for_blocks(x.rows, layer.gated.panels(), |rows, panels| {
             gate(layer, x.slice(rows.clone()), rows, panels, target);
         });
-        let bias = layer.bias.as_deref();
-        return linear_norm(Rows::new(&intermediate, width), &layer.down, bias, x, &layer.norm, out);
+        let (bias, norm) = (layer.bias.as_deref(), layer.norm.as_ref());
+        return linear_residual(Rows::new(&intermediate, width), &layer.down, bias, residual, norm, out);
     }
     let out = Target::new(out, layer.down.outputs());
     blocks(x.rows).into_par_iter().for_each(|rows| {
@@ -50,18 +52,18 @@ pub fn gated_mlp(layer: &GatedMlp, x: Rows<'_>, out: &mut [f32]) {
         buffer.resize(rows.len() * width, 0.0);
         let target = Target::new(&mut buffer, width);
         gate(layer, x.slice(rows.clone()), 0..rows.len(), 0..layer.gated.panels(), target);
-        down(layer, Rows::new(&buffer, width), x, rows, out);
+        down(layer, Rows::new(&buffer, width), residual, rows, out);
         INTERMEDIATE.set(buffer);
     });
 }
 
 /// The second product of one block of rows, and the normalisation.
-fn down(layer: &GatedMlp, intermediate: Rows<'_>, x: Rows<'_>, rows: Range<usize>, out: Target<'_>) {
+fn down(layer: &GatedMlp, intermediate: Rows<'_>, residual: Rows<'_>, rows: Range<usize>, out: Target<'_>) {
     let part = out.rows_from(rows.start);
     let bias = layer.bias.as_deref();
-    let residual = x.slice(rows.clone());
+    let residual = residual.slice(rows.clone());
     product(intermediate, &layer.down, bias, Some(residual), 0..rows.len(), 0..layer.down.panels(), part);
-    normalise(&layer.norm, 0..rows.len(), part);
+    normalise(layer.norm.as_ref(), 0..rows.len(), part);
 }
 
 /// Activated intermediate numbers of some rows; `x` starts at the first of them.

@@ -1,5 +1,9 @@
 //! Normalisation of rows.
 
+use super::rows::Rows;
+use crate::vectorize::vectorize;
+use rayon::prelude::*;
+
 /// Layer normalisation (Ba et al. 2016): `(x - mean) / sqrt(variance + epsilon) * gamma + beta` over each row.
 #[derive(Clone, Debug)]
 pub struct LayerNorm {
@@ -25,6 +29,31 @@ impl LayerNorm {
     }
 }
 
+/// Root mean square normalisation (Zhang & Sennrich 2019): `x / sqrt(mean(x^2) + epsilon) * gamma` over each row.
+///
+/// # Panics
+/// If shapes do not fit.
+pub fn rms_norm(x: Rows<'_>, gamma: &[f32], epsilon: f32, out: &mut [f32]) {
+    let columns = x.columns;
+    assert_eq!((gamma.len(), out.len()), (columns, x.rows * columns), "rows as wide as the norm");
+    // Enough numbers to be worth a task.
+    let rows_a_task = (1_usize << 14).div_ceil(columns);
+    out.par_chunks_mut(columns * rows_a_task).enumerate().for_each(|(task, out)| {
+        vectorize(
+            #[inline(always)]
+            || {
+                for (i, out) in out.chunks_exact_mut(columns).enumerate() {
+                    let row = x.row(task * rows_a_task + i);
+                    let factor = 1.0 / (sum(row, |x| x * x) / columns as f32 + epsilon).sqrt();
+                    for ((out, &x), &gamma) in out.iter_mut().zip(row).zip(gamma) {
+                        *out = x * factor * gamma;
+                    }
+                }
+            },
+        );
+    });
+}
+
 /// Sum in 16 independent lanes: an order that vector units can follow and that never changes.
 #[inline(always)]
 fn sum(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
@@ -42,6 +71,22 @@ fn sum(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn root_mean_square_agrees_with_f64_for_any_number_of_rows() {
+        let (rows, columns) = (1500, 75);
+        let x: Vec<f32> = (0..rows * columns).map(|i| (i as f32 * 0.37).sin() * 3.0 + 1.0).collect();
+        let gamma: Vec<f32> = (0..columns).map(|i| 1.0 + i as f32 / 75.0).collect();
+        let mut out = vec![0.0; x.len()];
+        rms_norm(Rows::new(&x, columns), &gamma, 1e-5, &mut out);
+        for (row, out) in x.chunks_exact(columns).zip(out.chunks_exact(columns)) {
+            let square = row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / columns as f64;
+            for ((&x, &gamma), &out) in row.iter().zip(&gamma).zip(out) {
+                let expected = f64::from(x) / (square + 1e-5).sqrt() * f64::from(gamma);
+                assert!((f64::from(out) - expected).abs() < 1e-5, "{out} instead of {expected}");
+            }
+        }
+    }
 
     #[test]
     fn agrees_with_f64() {

@@ -3,7 +3,7 @@
 use super::Config;
 use crate::attention::{AttnSpec, Kv, Packing, PosRule, alibi, attention};
 use crate::checkpoint::{self, Weights};
-use crate::nn::{Activation, GatedMlp, Linear, LinearNorm, Precision, Tensors};
+use crate::nn::{Activation, GatedMlp, Linear, LinearResidual, Precision, Tensors};
 use burn::module::{Module, Param};
 use burn::nn::LayerNorm;
 use burn::tensor::activation::gelu;
@@ -13,7 +13,7 @@ use kilobase_data::batch::PackedBatch;
 #[derive(Module, Debug)]
 struct Layer {
     wqkv: Linear,
-    attention_out: LinearNorm,
+    attention_out: LinearResidual,
     mlp: GatedMlp,
 }
 
@@ -25,7 +25,8 @@ impl Layer {
         let part = |i| qkv.clone().narrow(1, i, 1).squeeze_dim::<3>(1); // [t, h, d]
         let kv = Kv::new(part(1), part(2), packing.clone());
         let attended = attention(part(0), packing, kv, spec).out.reshape([tokens, hidden]);
-        self.mlp.forward(self.attention_out.forward(attended, x))
+        let x = self.attention_out.forward(attended, x);
+        self.mlp.forward(x.clone(), x)
     }
 }
 

@@ -58,6 +58,11 @@ pub fn expected(config: &Config, labels: usize, holds: impl Fn(&str) -> bool) ->
     all
 }
 
+/// The tensors of a base checkpoint: encoder and masked-language-model head.
+pub fn base(config: &Config) -> Vec<Expected> {
+    expected(config, 0, |name| name.starts_with("cls."))
+}
+
 /// The weights under the names of [`expected`], after checking that every tensor is known, present and of its shape.
 pub fn matched(config: &Config, weights: Weights) -> Result<Weights, Error> {
     // Names first (wrappers leave prefixes on them), for only then can heads be looked for.

@@ -2,6 +2,7 @@
 
 use super::super::block::Tile;
 use super::super::rows::Rows;
+use crate::bf16;
 use crate::prefetch::prefetch;
 use std::arch::asm;
 use std::ops::Range;
@@ -58,9 +59,10 @@ impl Tile for Amx {
     type Stored = u16;
     type Right = u16;
 
+    #[inline(always)]
     fn pack(self, x: Rows<'_>, depth: usize, out: &mut [u16]) {
         configure();
-        super::pack(x, depth, out);
+        pack(x, depth, out);
     }
 
     #[inline(always)]
@@ -72,7 +74,7 @@ impl Tile for Amx {
     unsafe fn multiply(
         self,
         strip: &[u16],
-        depth: usize,
+        _depth: usize,
         k: Range<usize>,
         panel: &[u16],
         tile: &mut [f32],
@@ -84,13 +86,42 @@ impl Tile for Amx {
         // configured by `pack` on this thread, which packs every block before it multiplies it.
         unsafe {
             multiply(
-                strip.as_ptr().add(k.start),
-                depth,
-                k.len() / 32,
+                strip.as_ptr().add(k.start * Self::ROWS),
+                k.len() / STEP,
                 panel.as_ptr(),
                 tile.as_mut_ptr(),
                 accumulate,
             );
+        }
+    }
+}
+
+/// Depths that one instruction sums over.
+const STEP: usize = 32;
+
+/// Rows rounded to bf16 in the order in which tiles are loaded: strips of 32 rows, in these steps of 32 depths, in these the
+/// rows one after the other. Rows of a tile that lie a row of `x` apart would fall into few sets of the cache.
+#[inline(always)]
+fn pack(x: Rows<'_>, depth: usize, out: &mut [u16]) {
+    for (n, strip) in out.chunks_exact_mut((Amx::ROWS * depth).max(1)).enumerate() {
+        for i in 0..Amx::ROWS {
+            let row = n * Amx::ROWS + i;
+            let row = if row < x.rows { x.row(row) } else { &[] };
+            let whole = row.len() / STEP;
+            for (step, tile) in strip.chunks_exact_mut(Amx::ROWS * STEP).enumerate() {
+                let target = &mut tile[i * STEP..][..STEP];
+                if step < whole {
+                    for (target, &value) in target.iter_mut().zip(&row[step * STEP..][..STEP]) {
+                        *target = bf16::round(value);
+                    }
+                } else {
+                    target.fill(0);
+                    let rest = &row[(step * STEP).min(row.len())..];
+                    for (target, &value) in target.iter_mut().zip(rest) {
+                        *target = bf16::round(value);
+                    }
+                }
+            }
         }
     }
 }
@@ -113,20 +144,13 @@ fn configure() {
     unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const config, options(nostack, readonly)) };
 }
 
-/// `left`: 32 rows, `depth` apart, of `steps` x 32 numbers. `right`: `[steps][16 pairs][32 columns][2]`.
+/// `left`: `[steps][32 rows][32]`. `right`: `[steps][16 pairs][32 columns][2]`.
 ///
 /// Tiles 0 to 3 are sums, 4 and 5 hold 16 rows of `left` each, 6 and 7 16 columns of `right` each. The compiler never
 /// uses tile registers, so they need not be named as clobbered.
-unsafe fn multiply(
-    left: *const u16,
-    depth: usize,
-    steps: usize,
-    right: *const u16,
-    tile: *mut f32,
-    accumulate: bool,
-) {
+unsafe fn multiply(left: *const u16, steps: usize, right: *const u16, tile: *mut f32, accumulate: bool) {
     const TILE_STRIDE: usize = 32 * 4;
-    const RIGHT_STRIDE: usize = 32 * 2 * 2;
+    const LEFT_STRIDE: usize = STEP * 2;
     // SAFETY: the caller vouches for the lengths and for the configuration.
     unsafe {
         asm!(
@@ -147,15 +171,14 @@ unsafe fn multiply(
             "jz 5f",
             "4:",
             "tileloadd tmm4, [{left} + {left_stride}*1]",
-            "tileloadd tmm6, [{right} + {right_stride}*1]",
-            "tileloadd tmm7, [{right} + {right_stride}*1 + 64]",
+            "tileloadd tmm6, [{right} + {tile_stride}*1]",
+            "tileloadd tmm7, [{right} + {tile_stride}*1 + 64]",
             "tdpbf16ps tmm0, tmm4, tmm6",
-            "tileloadd tmm5, [{left_lower} + {left_stride}*1]",
+            "tileloadd tmm5, [{left} + {left_stride}*1 + 1024]",
             "tdpbf16ps tmm1, tmm4, tmm7",
             "tdpbf16ps tmm2, tmm5, tmm6",
             "tdpbf16ps tmm3, tmm5, tmm7",
-            "add {left}, 64",
-            "add {left_lower}, 64",
+            "add {left}, 2048",
             "add {right}, 2048",
             "dec {steps}",
             "jnz 4b",
@@ -170,10 +193,8 @@ unsafe fn multiply(
             // The tile's rows and the panel's pairs are both 128 bytes apart.
             tile_stride = in(reg) TILE_STRIDE,
             left = inout(reg) left => _,
-            left_lower = inout(reg) left.add(16 * depth) => _,
-            left_stride = in(reg) depth * 2,
+            left_stride = in(reg) LEFT_STRIDE,
             right = inout(reg) right => _,
-            right_stride = in(reg) RIGHT_STRIDE,
             steps = inout(reg) steps => _,
             options(nostack),
         );

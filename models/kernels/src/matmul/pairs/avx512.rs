@@ -27,6 +27,7 @@ impl Tile for Avx512 {
     type Stored = u16;
     type Right = u16;
 
+    #[inline(always)]
     fn pack(self, x: Rows<'_>, depth: usize, out: &mut [u16]) {
         super::pack(x, depth, out);
     }

@@ -8,25 +8,25 @@ use kilobase::data::fastx::{self, Record};
 use kilobase::data::window::Windows;
 use sha2::{Digest, Sha256};
 
-use crate::cli::Console;
-use crate::cli::args::{InputArgs, Source};
+use super::args::{InputArgs, Source};
+use super::output::Console;
 
 /// What the input holds.
 #[derive(Debug, Default)]
-pub(super) struct Scan {
-    pub(super) records: u64,
-    pub(super) skipped: u64,
-    pub(super) windows: u64,
+pub(crate) struct Scan {
+    pub(crate) records: u64,
+    pub(crate) skipped: u64,
+    pub(crate) windows: u64,
     /// Bases of all windows: overlaps count each time.
-    pub(super) work: u64,
-    pub(super) longest: u64,
-    pub(super) letters: Counts,
+    pub(crate) work: u64,
+    pub(crate) longest: u64,
+    pub(crate) letters: Counts,
     /// Of names and letters of all records, whatever the file's compression and line width.
-    pub(super) sha256: String,
+    pub(crate) sha256: String,
 }
 
 /// Reads everything once. Errors that stand at the end of the last file are found here, before any work.
-pub(super) fn scan(
+pub(crate) fn scan(
     sources: &[Source],
     input: &InputArgs,
     windows: Windows,
@@ -64,8 +64,8 @@ pub(super) fn scan(
     Ok(scan)
 }
 
-/// A record without bases has no embedding: refused, unless it may be skipped.
-pub(super) fn check_empty(record: &Record, file: &str, skip_empty: bool) -> anyhow::Result<()> {
+/// A record without bases has no result: refused, unless it may be skipped.
+pub(crate) fn check_empty(record: &Record, file: &str, skip_empty: bool) -> anyhow::Result<()> {
     anyhow::ensure!(
         skip_empty,
         "{file}: record {} (id {}) has no bases; --skip-empty leaves such records out",
@@ -76,14 +76,27 @@ pub(super) fn check_empty(record: &Record, file: &str, skip_empty: bool) -> anyh
 }
 
 /// Says what was odd in a file that was read to its end.
-pub(super) fn warn(reader: &fastx::Reader, console: &Console) {
+pub(crate) fn warn(reader: &fastx::Reader, console: &Console) {
     for warning in reader.warnings() {
         console.warn(format_args!("{}: {warning}", reader.name()));
     }
 }
 
+/// What a source is called in messages and metadata.
+pub(crate) fn name(source: &Source) -> String {
+    match source {
+        Source::Stdin => "-".to_owned(),
+        Source::File(path) => path.display().to_string(),
+    }
+}
+
+/// The same for all of them.
+pub(crate) fn names(sources: &[Source]) -> String {
+    sources.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
 /// Opens a source with the letters the user allows.
-pub(super) fn open(source: &Source, input: &InputArgs) -> anyhow::Result<fastx::Reader> {
+pub(crate) fn open(source: &Source, input: &InputArgs) -> anyhow::Result<fastx::Reader> {
     let alphabet = if input.lenient { fastx::Alphabet::Any } else { fastx::Alphabet::Iupac };
     let path = match source {
         Source::Stdin => PathBuf::from("-"),

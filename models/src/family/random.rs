@@ -1,6 +1,5 @@
 //! Random weights: for benchmarks, tests, and the start of a training run.
 
-use super::{Config, expected};
 use crate::checkpoint::{Expected, NamedTensor, Presence};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -14,12 +13,12 @@ pub struct RandomTensor {
     seed: u64,
 }
 
-/// The tensors of a base checkpoint (encoder and masked-language-model head) with weights drawn as the reference
-/// initialises them: matrices normal with deviation 0.02, biases 0, normalisation weights 1.
+/// The required ones of `expected` with weights drawn as the references initialise them: matrices normal with deviation
+/// 0.02, biases 0, normalisation weights 1.
 ///
 /// A tensor depends on the seed and its name only, so the order of writing does not matter.
-pub fn random(config: &Config, seed: u64) -> Vec<RandomTensor> {
-    expected(config, 0, |name| name.starts_with("cls."))
+pub fn random(expected: Vec<Expected>, seed: u64) -> Vec<RandomTensor> {
+    expected
         .into_iter()
         .filter(|tensor| tensor.presence == Presence::Required)
         .map(|Expected { name, shape, .. }| RandomTensor { name, shape, seed })
@@ -50,7 +49,7 @@ impl NamedTensor for RandomTensor {
     fn values(&self) -> Result<Cow<'_, [f32]>, Box<dyn std::error::Error + Send + Sync>> {
         let count = self.len();
         let (layer, kind) = self.name.rsplit_once('.').unwrap_or_default();
-        let norm = layer.to_ascii_lowercase().ends_with("layernorm");
+        let norm = layer.to_ascii_lowercase().ends_with("norm");
         match kind {
             "bias" => return Ok(vec![0.0; count].into()),
             "weight" if norm => return Ok(vec![1.0; count].into()),
