@@ -388,8 +388,18 @@ fn a_standard_bert_is_not_taken_for_dnabert2() {
     let llama = rewritten(|name, shape| {
         Some((name.replace("bert.encoder", "model.layers").replace("Wqkv", "q"), shape))
     });
-    fs::write(llama.path().join("config.json"), r#"{"model_type": "llama"}"#).unwrap();
-    refuses(LAMBDA, text(llama.path()), 1, &["llama"]);
+    for (config, part) in [
+        (r#"{"model_type": "mistral"}"#, "model_type \"mistral\" is not supported"),
+        (r#"{"model_type": "llama"}"#, "missing field `hidden_size`"),
+        (
+            r#"{"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+                "intermediate_size": 96, "vocab_size": 261, "max_position_embeddings": 512}"#,
+            "missing (lm_head.weight, model.embed_tokens.weight, model.layers.0.input_layernorm.weight, ...)",
+        ),
+    ] {
+        fs::write(llama.path().join("config.json"), config).unwrap();
+        refuses(LAMBDA, text(llama.path()), 1, &[part]);
+    }
 }
 
 #[test]
