@@ -14,6 +14,8 @@ use kilobase_data::batch::PackedBatch;
 use kilobase_data::tokenize::{self, Tokenizer};
 use kilobase_models::cache::{KvCache, PagePool, Pipeline, Store};
 use kilobase_models::checkpoint::Checkpoint;
+use kilobase_models::decode::sample::{Rule, Sampler, Sampling, base_marginals, generator};
+use kilobase_models::decode::vocabulary::Vocabulary;
 use kilobase_models::family::generator::Generator;
 use kilobase_models::family::{Model, values};
 use kilobase_models::run::kmers::{Kmers, law};
@@ -25,6 +27,7 @@ use parity::{Case, Fixture, Report, fixtures, load, rows};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::Arc;
 
 fn network(model: &Model) -> &Generator {
     let Model::Generator { model, .. } = model else { panic!("a decoder") };
@@ -160,13 +163,19 @@ fn check_variants(fixture: &Fixture, model: &Model, tokenizer: &dyn Tokenizer, r
     let batch = PackedBatch::new(ids.clone(), None, vec![0, ids.len()]).expect("one sequence");
     let state = network.state(&batch, network.layers()).narrow(0, ids.len() - 1, 1);
     let kmers = Kmers::new(tokenizer).expect("k-mers");
-    let law = kmers.law(&law(&values(network.logits(state).expect("an output matrix"))));
-    let ours: Vec<f32> =
-        kmers.marginals(&law).iter().flat_map(|[a, c, g, t]| [a, t, c, g].map(|p| *p as f32)).collect();
+    let logits = values(network.logits(state).expect("an output matrix"));
+    let law = kmers.law(&law(&logits));
+    // Ours are of k-mers alone; in theirs special tokens have their share.
+    let share: f64 = law.iter().sum();
+    let scores: Vec<f64> = logits.iter().map(|&x| f64::from(x)).collect();
+    let ours: Vec<f32> = base_marginals(&scores, &vocabulary(tokenizer))
+        .iter()
+        .flat_map(|[a, c, g, t]| [a, t, c, g].map(|p| (p * share) as f32))
+        .collect();
     report.close("vep/marginals_6x4_ATCG", &ours, &marginals);
     report.compared.push("vep/marginals_6x4_ATCG".into());
     let (_, theirs) = fixture.expected("vep/p_acgt").expect("probabilities");
-    let ours: Vec<f32> = kmers.marginals(&law)[0].iter().map(|p| *p as f32).collect();
+    let ours: Vec<f32> = b"ACGT".iter().map(|base| kmers.beginnings(&law, &[*base])[0] as f32).collect();
     report.close("vep/p_acgt", &ours, &theirs);
     report.compared.push("vep/p_acgt".into());
     let letter = |name: &str| input[name].as_str().expect("a base").as_bytes()[0];
@@ -202,9 +211,8 @@ fn generate(
     out
 }
 
-fn largest(row: &[f32], allowed: impl Fn(u32) -> bool) -> u32 {
-    let ids = (0..row.len() as u32).filter(|&id| allowed(id));
-    ids.reduce(|best, id| if row[id as usize] > row[best as usize] { id } else { best }).expect("a token")
+fn vocabulary(tokenizer: &dyn Tokenizer) -> Vocabulary {
+    Vocabulary::new((0..tokenizer.vocab_size() as u32).map(|id| tokenizer.token(id)))
 }
 
 fn check_generation(fixture: &Fixture, model: &Model, tokenizer: &dyn Tokenizer, report: &mut Report) {
@@ -212,20 +220,18 @@ fn check_generation(fixture: &Fixture, model: &Model, tokenizer: &dyn Tokenizer,
     let input = if input.is_object() { input } else { &fixture.inputs["generate"] };
     let Some(name) = input["case"].as_str() else { return };
     let prompts = unpadded(&Case::new(&fixture.inputs["cases"][name]));
-    let kmers = Kmers::new(tokenizer).expect("k-mers");
-    let is_kmer = |id: u32| tokenizer.token(id).is_some_and(|token| kmers.id(token.as_bytes()) == Some(id));
-    let by_base = |row: &[f32]| {
-        let marginals = kmers.marginals(&kmers.law(&law(row)));
-        let letter = |p: &[f64; 4]| (1..4).fold(0, |best, b| if p[b] > p[best] { b } else { best });
-        let bases: Vec<u8> = marginals.iter().map(|p| b"ACGT"[letter(p)]).collect();
-        kmers.id(&bases).expect("a k-mer")
-    };
-    for (key, choose) in [
-        ("generate/greedy_ids", &(|row: &[f32]| largest(row, |_| true)) as &dyn Fn(&[f32]) -> u32),
-        ("generate/greedy_suppress_special_ids", &|row: &[f32]| largest(row, is_kmer)),
-        ("generate/base_marginal_greedy_ids", &by_base),
+    let vocabulary = Arc::new(vocabulary(tokenizer));
+    let special: Vec<u32> =
+        (0..tokenizer.vocab_size() as u32).filter(|&id| vocabulary.bases(id).is_none()).collect();
+    for (key, rule, suppress) in [
+        ("generate/greedy_ids", Rule::Token, &[][..]),
+        ("generate/greedy_suppress_special_ids", Rule::Token, &special),
+        ("generate/base_marginal_greedy_ids", Rule::BaseMarginal, &special),
     ] {
         let Some(theirs) = fixture.integers(key) else { continue };
+        let sampling = Sampling { temperature: 0.0, rule, ..Sampling::default() };
+        let sampler = Sampler::new(sampling, vocabulary.clone(), suppress).expect("settings");
+        let choose = |row: &[f32]| sampler.choose(row, None, &mut generator(0, 0)).expect("a token").token;
         let ours = generate(network(model), &prompts, theirs[0].len(), choose);
         assert_eq!(ours, theirs, "{key}");
         report.compared.push(key.into());

@@ -78,6 +78,11 @@ pub struct Motif {
 /// The codes by the set of bases, bit `1 << base`: 1 is `A`, 15 is `N`.
 const CODES: &[u8; 16] = b"-ACMGRSVTWYHKDBN";
 
+/// The bases that an upper-case IUPAC code stands for, bit `1 << base`.
+pub(crate) fn bases_of(code: u8) -> Option<u8> {
+    CODES.iter().position(|&known| known == code).filter(|&set| set > 0).map(|set| set as u8)
+}
+
 impl Motif {
     /// Number of letters, at least 1.
     #[expect(clippy::len_without_is_empty, reason = "a motif is never empty")]
@@ -117,12 +122,11 @@ impl FromStr for Motif {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let set = |letter: u8| {
-            let letter = letter.to_ascii_uppercase();
-            let set = CODES.iter().position(|&code| code == letter).filter(|&set| set > 0);
-            set.map(|set| set as u8)
-        };
-        let sets = text.bytes().map(set).collect::<Option<Vec<_>>>().filter(|sets| !sets.is_empty());
+        let sets = text
+            .bytes()
+            .map(|letter| bases_of(letter.to_ascii_uppercase()))
+            .collect::<Option<Vec<_>>>()
+            .filter(|sets| !sets.is_empty());
         sets.map(|sets| Self { sets }).ok_or_else(|| ParseError::new("motif", text, "IUPAC codes of DNA"))
     }
 }

@@ -1,5 +1,6 @@
 //! What a law over k-mer tokens says about bases.
 
+use crate::decode::base;
 use kilobase_data::tokenize::Tokenizer;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -58,27 +59,17 @@ impl Kmers {
         let mut width = law.len();
         let mut masses = Vec::with_capacity(pattern.len());
         for &letter in pattern {
+            let bases = bases_of(letter).unwrap_or(0);
             width /= 4;
             codes = codes
                 .iter()
                 .flat_map(|range| (0..4).map(move |digit| (range.start + digit * width, digit)))
-                .filter(|(_, digit)| stands_for(letter, BASES[*digit]))
+                .filter(|(_, digit)| bases >> digit & 1 == 1)
                 .map(|(start, _)| start..start + width)
                 .collect();
             masses.push(codes.iter().flat_map(|range| &law[range.clone()]).sum());
         }
         masses
-    }
-
-    /// Probability of each base (`A`, `C`, `G`, `T`) at each place of the next token, `[k][4]`.
-    pub fn marginals(&self, law: &[f64]) -> Vec<[f64; 4]> {
-        let mut marginals = vec![[0.0; 4]; self.k];
-        for (code, &p) in law.iter().enumerate() {
-            for (place, marginal) in marginals.iter_mut().enumerate() {
-                marginal[code >> (2 * (self.k - 1 - place)) & 3] += p;
-            }
-        }
-        marginals
     }
 }
 
@@ -99,24 +90,9 @@ fn code(bases: &[u8]) -> Option<usize> {
     all.filter(|_| !bases.is_empty() && bases.len() <= 8)
 }
 
-/// Whether a base is among those that an upper-case IUPAC code stands for.
-pub(super) fn stands_for(code: u8, base: u8) -> bool {
-    let bases: &[u8] = match code {
-        b'R' => b"AG",
-        b'Y' => b"CT",
-        b'S' => b"CG",
-        b'W' => b"AT",
-        b'K' => b"GT",
-        b'M' => b"AC",
-        b'B' => b"CGT",
-        b'D' => b"AGT",
-        b'H' => b"ACT",
-        b'V' => b"ACG",
-        b'N' => b"ACGT",
-        b'U' => b"T",
-        _ => return code == base,
-    };
-    bases.contains(&base)
+/// The bases that an upper-case letter of a sequence stands for, bit `1 << base`; RNA's `U` is `T`.
+pub(super) fn bases_of(letter: u8) -> Option<u8> {
+    base::bases_of(if letter == b'U' { b'T' } else { letter })
 }
 
 #[cfg(test)]
@@ -136,24 +112,22 @@ mod tests {
             let masses = kmers.beginnings(&law, pattern);
             for (n, mass) in masses.iter().enumerate() {
                 let matches = |code: usize| {
+                    let allowed = |letter: u8| match letter {
+                        b'N' => &b"ACGT"[..],
+                        b'R' => b"AG",
+                        b'Y' => b"CT",
+                        b'A' => b"A",
+                        b'T' => b"T",
+                        _ => b"G",
+                    };
                     [BASES[code >> 2], BASES[code & 3]]
                         .iter()
                         .zip(&pattern[..=n])
-                        .all(|(base, letter)| stands_for(*letter, *base))
+                        .all(|(base, letter)| allowed(*letter).contains(base))
                 };
                 let expected: f64 = (0..16).filter(|&code| matches(code)).map(|code| law[code]).sum();
                 assert!((mass - expected).abs() < 1e-12, "{pattern:?}");
             }
         }
-    }
-
-    #[test]
-    fn marginals_sum_to_the_law() {
-        let (kmers, law) = toy();
-        for (place, marginal) in kmers.marginals(&law).into_iter().enumerate() {
-            assert!((marginal.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{place}");
-        }
-        let first: f64 = law[8..12].iter().sum();
-        assert!((kmers.marginals(&law)[0][2] - first).abs() < 1e-12);
     }
 }

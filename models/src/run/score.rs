@@ -1,6 +1,6 @@
 //! How probable sequences are under a decoder.
 
-use super::kmers::{Kmers, law, stands_for};
+use super::kmers::{Kmers, bases_of, law};
 use crate::cache::{CacheError, KvCache, PagePool, Pipeline, PolicyError, Store};
 use crate::family::generator::Generator;
 use crate::family::values;
@@ -324,7 +324,7 @@ impl Targets<'_> {
     fn letters(&self, token: usize, logits: &[f32]) -> Result<Vec<f64>, Error> {
         let span = self.encoding.spans[token];
         let text = &self.text[span.start..span.end];
-        let spelt = |letter: &u8| BASES.iter().any(|&base| stands_for(*letter, base));
+        let spelt = |letter: &u8| bases_of(*letter).is_some();
         let unknown = || Error::Unknown {
             index: self.index,
             text: String::from_utf8_lossy(text).into_owned(),
