@@ -9,6 +9,8 @@
     reason = "the vector unit is chosen around a loop: what is not inlined into it is not vectorised"
 )]
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 pub mod attention;
 pub mod bf16;
 mod exp;
@@ -16,4 +18,5 @@ pub mod matmul;
 mod micro;
 mod prefetch;
 pub mod rotary;
+mod transpose;
 mod vectorize;

@@ -2,6 +2,7 @@
 
 use super::Heads;
 use crate::micro::{Left, multiply_add};
+use crate::transpose::transpose;
 use pulp::{Arch, Simd, WithSimd};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -55,12 +56,7 @@ impl Panels {
             if rows.len() < width {
                 panel.fill(0.0);
             }
-            for (j, row) in rows.enumerate() {
-                let row = &b.data[row * b.stride..][..b.dim];
-                for (target, &value) in panel[j..].iter_mut().step_by(width).zip(row) {
-                    *target = value;
-                }
-            }
+            transpose(&b.data[rows.start * b.stride..], b.stride, rows.len(), b.dim, panel, width);
         }
     }
 }
@@ -133,11 +129,6 @@ impl Strided<'_> {
             Left { data: data[(row * stride).min(data.len())..].as_ptr(), row_stride: stride, k_stride: 1 }
         }
     }
-
-    fn at(self, row: usize, k: usize) -> f32 {
-        let (i, j) = if self.transposed { (k, row) } else { (row, k) };
-        self.matrix.data[i * self.matrix.stride + j]
-    }
 }
 
 struct Product<'a> {
@@ -161,7 +152,6 @@ enum Right<'a> {
 /// What does not fill a tile, filled up with zeros.
 #[derive(Default)]
 struct Edges {
-    left: Vec<f32>,
     right: Vec<f32>,
     tile: Vec<f32>,
 }
@@ -188,8 +178,6 @@ impl Product<'_> {
         let Self { out, n, depth, left, right, accumulate } = self;
         let mut edges = EDGES.take();
         let (m, columns) = (left.rows(), NV * S::F32_LANES);
-        pack_rows(left, m / MR * MR..m, MR, depth, &mut edges.left);
-        edges.tile.resize(MR * columns, 0.0);
         for column in (0..n).step_by(columns) {
             let width = columns.min(n - column);
             let (panel, panel_stride) = match right {
@@ -200,38 +188,78 @@ impl Product<'_> {
                 }
                 Right::Columns(right) => (right.data[column..].as_ptr(), right.stride),
             };
-            for row in (0..m).step_by(MR) {
-                let height = MR.min(m - row);
-                let strip = if height == MR {
-                    left.from(row)
-                } else {
-                    Left { data: edges.left.as_ptr(), row_stride: 1, k_stride: MR }
+            let mut strips = Strips {
+                out: &mut *out,
+                n,
+                depth,
+                left,
+                columns: column..column + width,
+                panel: (panel, panel_stride),
+                accumulate,
+                edge: &mut edges.tile,
+            };
+            // Lower tiles for the rows that are left: how a sum is made does not depend on its tile.
+            let mut row = 0;
+            while row < m {
+                row += match m - row {
+                    // SAFETY: the panel has `columns` columns of `depth` numbers each, by the checks of shapes and strides
+                    // before or by how it was packed.
+                    rows if rows >= MR => unsafe { strips.multiply::<S, MR, NV>(simd, row) },
+                    // SAFETY: as above.
+                    4.. => unsafe { strips.multiply::<S, 4, NV>(simd, row) },
+                    // SAFETY: as above.
+                    2.. => unsafe { strips.multiply::<S, 2, NV>(simd, row) },
+                    // SAFETY: as above.
+                    _ => unsafe { strips.multiply::<S, 1, NV>(simd, row) },
                 };
-                let whole = height == MR && width == columns;
-                if !whole && accumulate {
-                    copy(&out[row * n + column..], n, &mut edges.tile, columns, height, width);
-                }
-                let (tile, stride) =
-                    if whole { (&mut out[row * n + column..], n) } else { (&mut edges.tile[..], columns) };
-                assert!((MR - 1) * stride + columns <= tile.len());
-                // SAFETY: `strip` has MR rows and `panel` `columns` columns of `depth` numbers each, by the checks of
-                // shapes and strides before or by how they were packed; the tile was checked just now.
-                unsafe {
-                    tile_of::<S, MR, NV>(
-                        simd,
-                        depth,
-                        strip,
-                        (panel, panel_stride),
-                        (tile.as_mut_ptr(), stride),
-                        accumulate,
-                    );
-                }
-                if !whole {
-                    copy(&edges.tile, columns, &mut out[row * n + column..], n, height, width);
-                }
             }
         }
         EDGES.set(edges);
+    }
+}
+
+/// Some columns of a product, strip by strip of its rows.
+struct Strips<'a, 'b> {
+    /// `[left rows, n]`
+    out: &'b mut [f32],
+    n: usize,
+    depth: usize,
+    left: Strided<'a>,
+    columns: Range<usize>,
+    /// Of the right operand, and the distance of its rows.
+    panel: (*const f32, usize),
+    accumulate: bool,
+    /// A tile that is wider than the columns that are left.
+    edge: &'b mut Vec<f32>,
+}
+
+impl Strips<'_, '_> {
+    /// The tile of `MR` rows from `row` on; returns `MR`.
+    ///
+    /// # Safety
+    /// The panel is readable for `depth` rows of `NV` vectors.
+    #[inline(always)]
+    unsafe fn multiply<S: Simd, const MR: usize, const NV: usize>(&mut self, simd: S, row: usize) -> usize {
+        let (n, width, columns) = (self.n, self.columns.len(), NV * S::F32_LANES);
+        let out = &mut self.out[row * n + self.columns.start..];
+        let whole = width == columns;
+        self.edge.resize(MR * columns, 0.0);
+        if !whole && self.accumulate {
+            copy(out, n, self.edge, columns, MR, width);
+        }
+        let (tile, stride) = if whole { (&mut *out, n) } else { (&mut self.edge[..], columns) };
+        assert!((MR - 1) * stride + columns <= tile.len());
+        assert!(row + MR <= self.left.rows());
+        let left = self.left.from(row);
+        // SAFETY: there are MR rows, and the tile was checked, both just now; the panel by the caller's word.
+        unsafe {
+            let tile = (tile.as_mut_ptr(), stride);
+            tile_of::<S, MR, NV>(simd, self.depth, left, self.panel, tile, self.accumulate);
+        }
+        if !whole {
+            copy(self.edge, columns, out, n, MR, width);
+        }
+        MR
     }
 }
 
@@ -261,18 +289,6 @@ unsafe fn tile_of<S: Simd, const MR: usize, const NV: usize>(
             for (j, &sum) in row.iter().enumerate() {
                 at(i, j).write_unaligned(sum);
             }
-        }
-    }
-}
-
-/// The last rows, fewer than a tile has, as `[depth, height]` with zeros for those that are not there.
-#[inline(always)]
-fn pack_rows(left: Strided<'_>, rows: Range<usize>, height: usize, depth: usize, out: &mut Vec<f32>) {
-    out.clear();
-    out.resize(depth * height, 0.0);
-    for (i, row) in rows.enumerate() {
-        for k in 0..depth {
-            out[k * height + i] = left.at(row, k);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What one attention layer computes: scale, causality, positions, mask, normaliser.
 
 use super::{Selection, T5Bias};
+use crate::matmul::Precision;
 use crate::rotary::Rotary;
 use std::sync::Arc;
 
@@ -19,6 +20,9 @@ pub struct AttnSpec {
     pub norm: Normalizer,
     /// `c * tanh(score / c)`, applied after scaling and before the bias.
     pub softcap: Option<f32>,
+    /// What the operands of the forward products may be rounded to. `Bf16` counts where it is faster: softmax without
+    /// softcap, learned biases or a rotary distance cap, on a processor with AMX. Anything else is f32.
+    pub precision: Precision,
 }
 
 impl AttnSpec {
@@ -31,6 +35,7 @@ impl AttnSpec {
             mask: MaskRule::Full,
             norm: Normalizer::Softmax,
             softcap: None,
+            precision: Precision::F32,
         }
     }
 }

@@ -6,6 +6,8 @@ mod collect;
 mod cover;
 mod fade;
 mod keys;
+#[cfg(target_arch = "x86_64")]
+mod paired;
 mod queries;
 mod rows;
 mod scores;
@@ -31,7 +33,7 @@ const QUERY_TILE: usize = 96;
 /// Query rows that one job takes, over all heads of a group: its tiles share each tile of keys that is loaded.
 const QUERY_ROWS: usize = 480;
 
-/// Exact attention over packed sequences in f32. Writes `out` `[q.rows, q.heads, value_dim]` and `lse`
+/// Exact attention over packed sequences, in f32 or with products of the spec's precision. Writes `out` `[q.rows, q.heads, value_dim]` and `lse`
 /// `[q.rows, q.heads]`, the natural logarithm of the normaliser's denominator; a row that sees no key gives 0 and minus
 /// infinity.
 ///

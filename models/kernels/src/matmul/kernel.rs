@@ -47,7 +47,7 @@ impl Kernel {
                 if super::pairs::avx512::available() {
                     all.push(Kernel::Avx512Bf16(v4));
                 }
-                if super::pairs::amx::available() {
+                if crate::amx::available() {
                     all.push(Kernel::Amx(v4));
                 }
             }

@@ -2,6 +2,8 @@
 
 use super::cover::{Cover, KeyTile};
 use super::fade::Fade;
+#[cfg(target_arch = "x86_64")]
+use super::paired;
 use super::queries::Queries;
 use super::rows::{self, lanes};
 use super::scores::Scratch;
@@ -32,7 +34,13 @@ pub(super) fn attend(
         .collect();
     let visits = visits(&strips);
     let part = part_size(call, job, visits.len());
-    let over = |visits: &[Visit]| over(call, &strips, kv_head, visits);
+    let over = |visits: &[Visit]| {
+        #[cfg(target_arch = "x86_64")]
+        if paired::serves(call) {
+            return paired::over(call, &strips, kv_head, visits);
+        }
+        over(call, &strips, kv_head, visits)
+    };
     let mut parts =
         if part >= visits.len() { vec![over(&visits)] } else { visits.par_chunks(part).map(over).collect() };
     let first = parts.remove(0);
@@ -42,9 +50,9 @@ pub(super) fn attend(
 }
 
 /// One tile of queries and the keys that it sees.
-struct Strip<'a> {
-    queries: Queries<'a>,
-    cover: Cover,
+pub(super) struct Strip<'a> {
+    pub(super) queries: Queries<'a>,
+    pub(super) cover: Cover,
 }
 
 impl<'a> Strip<'a> {
@@ -55,7 +63,7 @@ impl<'a> Strip<'a> {
 }
 
 /// A tile of keys: the strips that see it, and as which of their tiles.
-type Visit = Vec<(usize, usize)>;
+pub(super) type Visit = Vec<(usize, usize)>;
 
 /// The tiles of keys that some strip sees, in the order of their slots.
 fn visits(strips: &[Strip<'_>]) -> Vec<Visit> {
@@ -123,16 +131,16 @@ fn gather(
 }
 
 /// The state of the online softmax for each stacked query.
-struct Running {
+pub(super) struct Running {
     dim: usize,
     /// Values weighed by `exp(score - max)`, `[queries, dim]`.
-    out: Vec<f32>,
-    max: Vec<f32>,
-    sum: Vec<f32>,
+    pub(super) out: Vec<f32>,
+    pub(super) max: Vec<f32>,
+    pub(super) sum: Vec<f32>,
 }
 
 impl Running {
-    fn new(rows: usize, dim: usize) -> Self {
+    pub(super) fn new(rows: usize, dim: usize) -> Self {
         Self { dim, out: vec![0.0; rows * dim], max: vec![f32::NEG_INFINITY; rows], sum: vec![0.0; rows] }
     }
 

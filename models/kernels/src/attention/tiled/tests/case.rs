@@ -3,6 +3,7 @@
 use crate::attention::{
     AttnSpec, Heads, KeyForm, KvView, MaskRule, Normalizer, PosRule, Selection, Sequence, T5Bias,
 };
+use crate::matmul::Precision;
 use crate::rotary::{RopeStyle, Rotary};
 use proptest::prelude::*;
 use std::ops::Range;
@@ -207,6 +208,7 @@ impl Case {
             mask,
             norm,
             softcap: shape.softcap.then_some(1.5),
+            precision: Precision::F32,
         };
         Self {
             q: noise.floats(rows * heads * dim),

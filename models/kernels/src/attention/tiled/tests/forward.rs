@@ -2,6 +2,7 @@
 
 use super::case::{Case, Noise, Shape, shapes};
 use crate::attention::{AttnSpec, Heads, KeyForm, Selection, Sequence, Strided, forward, merge};
+use crate::matmul::Precision;
 use proptest::prelude::*;
 
 /// Largest difference, relative for numbers above 1; infinite where one is not a number. Minus infinity equals itself only.
@@ -35,6 +36,15 @@ proptest! {
         prop_assert!(error < 1e-5, "error {error:e}");
     }
 
+    /// On processors that do not multiply bf16 these are f32 products.
+    #[test]
+    fn products_of_bf16_are_off_by_their_rounding(shape in shapes(330)) {
+        let mut case = Case::new(&shape);
+        case.spec.precision = Precision::Bf16;
+        let error = error(&case);
+        prop_assert!(error < 2e-2, "error {error:e}");
+    }
+
     #[test]
     fn softplus_equals_dense(shape in shapes(200), norm in 1usize..3) {
         // Without a cap, ALiBi takes whole rows below the smallest f32, which plain sums do not hold.
@@ -45,9 +55,10 @@ proptest! {
     }
 
     #[test]
-    fn a_batch_equals_each_sequence_alone(shape in shapes(330)) {
+    fn a_batch_equals_each_sequence_alone(shape in shapes(330), bf16: bool) {
         let shape = Shape { mask: shape.mask % 3, selected: false, ..shape };
-        let together = Case::new(&shape);
+        let mut together = Case::new(&shape);
+        together.spec.precision = if bf16 { Precision::Bf16 } else { Precision::F32 };
         let (out, lse) = together.forward();
         for (rows, view) in together.spans.iter().zip(&together.views) {
             let (width, dim) = (together.heads * together.dim, together.value_dim());
@@ -120,11 +131,14 @@ fn the_same_bits_for_any_number_of_threads() {
         };
         let mut case = Case::new(&shape);
         case.spec.mask = crate::attention::MaskRule::Full;
-        let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-            pool.install(|| case.forward())
-        };
-        assert!(run(1) == run(4), "{queries} queries");
+        for precision in [Precision::F32, Precision::Bf16] {
+            case.spec.precision = precision;
+            let run = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+                pool.install(|| case.forward())
+            };
+            assert!(run(1) == run(4), "{queries} queries, {precision:?}");
+        }
     }
 }
 

@@ -1,0 +1,213 @@
+//! Softmax attention whose products are of bf16, by the tile unit of AMX.
+//!
+//! Queries, keys, weights and values are rounded to bf16; scores, maxima and all sums are f32. Scores are kept in units of
+//! ln 2, so that `exp` is a power of two.
+
+mod pack;
+mod weigh;
+
+use super::Call;
+use super::cover::KeyTile;
+use super::keys::Loaded;
+use super::queries::{Queries, Reach};
+use super::sight::KEY_TILE;
+use super::softmax::{Running, Strip, Visit};
+use crate::amx::{self, COLUMNS, ROWS, STEP};
+use crate::attention::{Normalizer, PosRule};
+use crate::matmul::Precision;
+use std::f32::consts::{LN_2, LOG2_E};
+use weigh::{Bias, Row};
+
+/// Whether a call asks for this and the processor has what it takes.
+pub(super) fn serves(call: &Call<'_>) -> bool {
+    call.spec.precision == Precision::Bf16
+        && call.spec.norm == Normalizer::Softmax
+        && call.spec.softcap.is_none()
+        && matches!(call.spec.pos, PosRule::None | PosRule::Rope { cap: None, .. } | PosRule::Alibi { .. })
+        && amx::available()
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bf16")
+}
+
+/// What some tiles of keys add up to for every strip. Only where [`serves`].
+pub(super) fn over(call: &Call<'_>, strips: &[Strip<'_>], kv_head: usize, visits: &[Visit]) -> Vec<Running> {
+    let mut keys = Loaded::default();
+    let mut buffers = Buffers::new(call.q.dim, call.value_dim);
+    let mut blocks: Vec<Vec<Block>> = strips.iter().map(|s| blocks(call, &s.queries)).collect();
+    for visit in visits {
+        let mut loaded = false;
+        for &(strip, n) in visit {
+            let Strip { queries, cover } = &strips[strip];
+            let tile = cover.tile(n);
+            if !loaded {
+                let kv = call.sequences[queries.tile.sequence].kv;
+                keys.load(call, kv, kv_head, tile.pieces);
+                keys.load_values(kv, kv_head, tile.pieces);
+                buffers.load(&keys);
+                loaded = true;
+            }
+            for (n, block) in blocks[strip].iter_mut().enumerate() {
+                // SAFETY: `serves` looked for the instructions.
+                unsafe { block.visit(call, queries, n * ROWS, tile, &mut buffers) };
+            }
+        }
+    }
+    let count = |strip: usize| strips[strip].queries.count;
+    blocks.into_iter().enumerate().map(|(strip, blocks)| running(call, blocks, count(strip))).collect()
+}
+
+/// A tile of keys and values as the unit reads them, and what is computed from it.
+struct Buffers {
+    depth: usize,
+    width: usize,
+    count: usize,
+    /// Padded to [`STEP`], a multiple of [`COLUMNS`].
+    slots: usize,
+    positions: Vec<u32>,
+    rounded: Vec<u32>,
+    /// `[slots / COLUMNS][depth / 2][COLUMNS]` pairs
+    keys: Vec<u32>,
+    /// `[width / COLUMNS][slots / 2][COLUMNS]` pairs
+    values: Vec<u32>,
+    /// `[ROWS, slots]`
+    scores: Vec<f32>,
+    /// `[slots / STEP][ROWS][STEP]`
+    weights: Vec<u16>,
+}
+
+impl Buffers {
+    fn new(key_dim: usize, value_dim: usize) -> Self {
+        let (depth, width) = (key_dim.next_multiple_of(STEP), value_dim.next_multiple_of(COLUMNS));
+        Self {
+            depth,
+            width,
+            count: 0,
+            slots: 0,
+            positions: Vec::new(),
+            rounded: vec![0; KEY_TILE * depth / 2],
+            keys: vec![0; KEY_TILE * depth / 2],
+            values: vec![0; KEY_TILE * width / 2],
+            scores: vec![0.0; ROWS * KEY_TILE],
+            weights: vec![0; ROWS * KEY_TILE],
+        }
+    }
+
+    fn load(&mut self, loaded: &Loaded<'_>) {
+        self.count = loaded.count;
+        self.slots = loaded.count.next_multiple_of(COLUMNS);
+        self.positions.clone_from(&loaded.positions);
+        self.positions.resize(self.slots, 0);
+        // SAFETY: `serves` looked for the instructions.
+        unsafe {
+            pack::keys(loaded.of(Reach::Near), self.slots, self.depth, &mut self.rounded, &mut self.keys);
+            pack::values(loaded.values(), self.slots, self.width, &mut self.values);
+        }
+    }
+}
+
+/// As many stacked queries as a tile of sums has rows, and the state of their softmax.
+struct Block {
+    rows: usize,
+    /// `[depth / STEP][ROWS][STEP]`
+    queries: Vec<u16>,
+    /// Values weighed by `2^(score - max)`, `[ROWS, width]`.
+    out: Vec<f32>,
+    max: [f32; ROWS],
+    sum: [f32; ROWS],
+}
+
+fn blocks(call: &Call<'_>, queries: &Queries<'_>) -> Vec<Block> {
+    let (dim, depth) = (call.q.dim, call.q.dim.next_multiple_of(STEP));
+    let width = call.value_dim.next_multiple_of(COLUMNS);
+    let vectors = &queries.rotated[0].vectors;
+    let starts = (0..queries.count).step_by(ROWS);
+    starts
+        .map(|first| {
+            let rows = ROWS.min(queries.count - first);
+            Block {
+                rows,
+                queries: pack::queries(&vectors[first * dim..][..rows * dim], dim, depth, LOG2_E),
+                out: vec![0.0; ROWS * width],
+                max: [f32::NEG_INFINITY; ROWS],
+                sum: [0.0; ROWS],
+            }
+        })
+        .collect()
+}
+
+impl Block {
+    /// Adds a tile of keys; `first` is the first row among the stacked ones.
+    ///
+    /// # Safety
+    /// The processor has AMX, AVX-512 and its bf16 conversions.
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    unsafe fn visit(
+        &mut self,
+        call: &Call<'_>,
+        queries: &Queries<'_>,
+        first: usize,
+        tile: KeyTile<'_>,
+        buffers: &mut Buffers,
+    ) {
+        let Buffers { depth, width, count, slots, .. } = *buffers;
+        let (steps, panel) = (depth / STEP, COLUMNS * depth / 2);
+        amx::configure();
+        for (n, keys) in buffers.keys[..slots * depth / 2].chunks_exact(panel).enumerate() {
+            let scores = &mut buffers.scores[n * COLUMNS..(ROWS - 1) * slots + (n + 1) * COLUMNS];
+            // SAFETY: `queries` and a panel are `depth` deep; the slice reaches to the last of 32 rows.
+            unsafe {
+                let (left, right) = (self.queries.as_ptr(), keys.as_ptr().cast());
+                amx::multiply(left, steps, right, scores.as_mut_ptr(), slots, false);
+            }
+        }
+        let sight = &call.sights[queries.tile.sequence][queries.first_head / call.group];
+        for i in 0..self.rows {
+            let (head, at) = queries.place(first + i);
+            let scores = &mut buffers.scores[i * slots..][..slots];
+            if !tile.fully {
+                sight.hide(queries.tile.rows.start + at, tile.pieces, &mut scores[..count]);
+            }
+            scores[count..].fill(f32::NEG_INFINITY);
+            let bias = match &call.spec.pos {
+                PosRule::Alibi { slopes, cap } => Some(Bias {
+                    slope: slopes[head] * LOG2_E,
+                    cap: cap.unwrap_or(u32::MAX),
+                    query: queries.positions[at],
+                    keys: &buffers.positions,
+                }),
+                _ => None,
+            };
+            let weights = &mut buffers.weights[i * STEP..];
+            let row = Row { scores, bias, weights, max: &mut self.max[i], sum: &mut self.sum[i] };
+            // SAFETY: the caller vouches for the instructions.
+            if let Some(factor) = unsafe { row.weigh() } {
+                self.out[i * width..][..width].iter_mut().for_each(|value| *value *= factor);
+            }
+        }
+        let (steps, panel) = (slots / STEP, COLUMNS * slots / 2);
+        for (n, values) in buffers.values[..slots * width / 2].chunks_exact(panel).enumerate() {
+            let out = &mut self.out[n * COLUMNS..(ROWS - 1) * width + (n + 1) * COLUMNS];
+            // SAFETY: weights and a panel are `slots` deep; the slice reaches to the last of 32 rows.
+            unsafe {
+                let (left, right) = (buffers.weights.as_ptr(), values.as_ptr().cast());
+                amx::multiply(left, steps, right, out.as_mut_ptr(), width, true);
+            }
+        }
+    }
+}
+
+/// The state of all blocks of a strip, without padding and with maxima in units of 1.
+fn running(call: &Call<'_>, blocks: Vec<Block>, count: usize) -> Running {
+    let dim = call.value_dim;
+    let width = dim.next_multiple_of(COLUMNS);
+    let mut running = Running::new(0, dim);
+    running.out.reserve(count * dim);
+    for block in blocks {
+        for row in block.out.chunks_exact(width.max(1)).take(block.rows) {
+            running.out.extend_from_slice(&row[..dim]);
+        }
+        running.max.extend(block.max[..block.rows].iter().map(|max| max * LN_2));
+        running.sum.extend_from_slice(&block.sum[..block.rows]);
+    }
+    running
+}
