@@ -1,6 +1,6 @@
 //! A block of rows times packed weights, tile by tile.
 
-use super::packed::PackedMatrix;
+use super::packed::{PackedMatrix, Store};
 use super::rows::Rows;
 use std::ops::Range;
 
@@ -13,12 +13,15 @@ pub(super) trait Tile: Copy {
     /// Numbers of the packed rows.
     type Left: Element;
     /// Numbers of the stored panels.
-    type Stored: Copy;
+    type Stored: Stored;
     /// Numbers that the micro-kernel reads from a panel.
     type Right: Copy;
 
     /// Packs rows into strips of `ROWS`, `depth` (padded) each; rows that are not there are zero.
     fn pack(self, x: Rows<'_>, depth: usize, out: &mut [Self::Left]);
+
+    /// Puts some numbers of one row, from a column on, to their places among packed rows.
+    fn put(self, left: &mut [Self::Left], depth: usize, row: usize, column: usize, numbers: &[f32]);
 
     /// Part of a panel in the form that the micro-kernel reads.
     fn panel<'a>(self, stored: &'a [Self::Stored], scratch: &'a mut Vec<f32>) -> &'a [Self::Right];
@@ -41,12 +44,40 @@ pub(super) trait Tile: Copy {
     );
 }
 
+/// Numbers of packed weights.
+pub(super) trait Stored: Copy {
+    /// The panels that consist of such numbers.
+    fn of(store: &Store) -> &[Self];
+}
+
+impl Stored for f32 {
+    fn of(store: &Store) -> &[Self] {
+        let Store::F32(data) = store else { unreachable!("weights are stored as their kernel reads them") };
+        data.as_slice()
+    }
+}
+
+impl Stored for u16 {
+    fn of(store: &Store) -> &[Self] {
+        let Store::Bf16(data) = store else { unreachable!("weights are stored as their kernel reads them") };
+        data.as_slice()
+    }
+}
+
 /// Buffers that one thread uses again for every block.
 #[derive(Default)]
 pub(super) struct Scratch {
-    left: Buffers,
+    pub(super) left: Buffers,
+    /// Packed rows between two products.
+    pub(super) between: Buffers,
+    pub(super) tiles: Tiles,
+}
+
+/// Working space of a product.
+#[derive(Default)]
+pub(super) struct Tiles {
     right: Vec<f32>,
-    tiles: Vec<f32>,
+    sums: Vec<f32>,
 }
 
 /// Packed rows, as numbers of either size.
@@ -74,6 +105,25 @@ impl Element for u16 {
     }
 }
 
+/// Numbers of so many packed rows.
+pub(super) fn packed_len<T: Tile>(rows: usize, depth: usize) -> usize {
+    rows.next_multiple_of(T::ROWS) * depth
+}
+
+/// Rows as the micro-kernel reads them, for weights of a padded depth.
+#[inline(always)]
+pub(super) fn pack<'a, T: Tile>(
+    tile: T,
+    x: Rows<'_>,
+    depth: usize,
+    buffers: &'a mut Buffers,
+) -> &'a [T::Left] {
+    let left = T::Left::buffer(buffers);
+    left.resize(packed_len::<T>(x.rows, depth), T::Left::default());
+    tile.pack(x, depth, left);
+    left
+}
+
 /// A finished tile: where it stands and its numbers, rows `stride` apart.
 pub(super) struct Finished<'a> {
     pub(super) row: usize,
@@ -90,25 +140,24 @@ const DEPTH_AT_ONCE: usize = 1024;
 /// Panels whose unfinished tiles are kept at once when the depth is cut.
 const PANELS: usize = 8;
 
-/// Multiplies rows by some panels and hands every finished tile to `finish`.
+/// Multiplies packed rows by some panels and hands every finished tile to `finish`.
 #[inline(always)]
 pub(super) fn multiply<T: Tile>(
     tile: T,
-    x: Rows<'_>,
+    left: &[T::Left],
+    rows: usize,
     weights: &PackedMatrix,
-    stored: &[T::Stored],
     panels: Range<usize>,
-    scratch: &mut Scratch,
+    scratch: &mut Tiles,
     mut finish: impl FnMut(Finished<'_>),
 ) {
+    let stored = T::Stored::of(weights.store());
     let depth = weights.padded_depth();
-    let strips = x.rows.div_ceil(T::ROWS);
+    let strips = rows.div_ceil(T::ROWS);
     let size = T::ROWS * T::COLUMNS;
-    let left = T::Left::buffer(&mut scratch.left);
-    left.resize(strips * T::ROWS * depth, T::Left::default());
-    tile.pack(x, depth, left);
+    assert_eq!(left.len(), packed_len::<T>(rows, depth), "rows packed for other weights");
     let (step, group) = if depth <= DEPTH_AT_ONCE { (depth.max(1), 1) } else { (DEPTH, PANELS) };
-    scratch.tiles.resize(group * strips * size, 0.0);
+    scratch.sums.resize(group * strips * size, 0.0);
     let mut first = panels.start;
     while first < panels.end {
         let group = group.min(panels.end - first);
@@ -124,12 +173,12 @@ pub(super) fn multiply<T: Tile>(
                 for strip in 0..strips {
                     let ahead = &next[(strip * share).min(next.len())..((strip + 1) * share).min(next.len())];
                     let left = &left[strip * T::ROWS * depth..][..T::ROWS * depth];
-                    let values = &mut scratch.tiles[(n * strips + strip) * size..][..size];
+                    let values = &mut scratch.sums[(n * strips + strip) * size..][..size];
                     // SAFETY: the slices were cut to the lengths that `multiply` asks for just now.
                     unsafe { tile.multiply(left, depth, k.clone(), panel, values, k.start > 0, ahead) };
                     if k.end == depth {
                         let row = strip * T::ROWS;
-                        let rows = T::ROWS.min(x.rows - row);
+                        let rows = T::ROWS.min(rows - row);
                         let column = (first + n) * T::COLUMNS;
                         finish(Finished { row, rows, column, values, stride: T::COLUMNS });
                     }

@@ -1,13 +1,36 @@
 //! From packed weights to the micro-kernel that they were packed for.
 
-use super::block::{self, Finished, Scratch};
+use super::block::{self, Finished, Scratch, Tile};
 use super::kernel::Kernel;
-use super::packed::{PackedMatrix, Store};
+use super::packed::PackedMatrix;
 use super::rows::Rows;
 use super::vector::{Vector, Widened};
 use pulp::{Simd, WithSimd};
 use std::cell::RefCell;
 use std::ops::Range;
+
+/// Work for a micro-kernel. Mark `run` `#[inline(always)]`: it is compiled for the vector unit.
+pub(super) trait Job {
+    /// Does it.
+    fn run<T: Tile>(self, tile: T, scratch: &mut Scratch);
+}
+
+/// Runs a job on a micro-kernel.
+pub(super) fn dispatch(kernel: Kernel, job: impl Job) {
+    thread_local!(static SCRATCH: RefCell<Scratch> = RefCell::default());
+    // Taken, not borrowed: a thread that waits inside may start another product.
+    let mut scratch = SCRATCH.take();
+    let call = Call { job, scratch: &mut scratch };
+    match kernel {
+        Kernel::F32(arch) => arch.dispatch(OnVectors(call)),
+        Kernel::Widened(arch) => arch.dispatch(OnWidened(call)),
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Avx512Bf16(v4) => Simd::vectorize(v4, On(call, super::pairs::avx512::Avx512)),
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Amx(v4) => Simd::vectorize(v4, On(call, super::pairs::amx::Amx)),
+    }
+    SCRATCH.set(scratch);
+}
 
 /// Rows times some panels of packed weights; `finish` gets every finished tile, and is compiled for the vector unit.
 pub(super) fn multiply(
@@ -16,99 +39,77 @@ pub(super) fn multiply(
     panels: Range<usize>,
     finish: impl FnMut(Finished<'_>),
 ) {
-    thread_local!(static SCRATCH: RefCell<Scratch> = RefCell::default());
     assert_eq!(x.columns, weights.depth(), "rows as long as the weights are deep");
-    // Taken, not borrowed: a thread that waits inside may start another product.
-    let mut scratch = SCRATCH.take();
-    let call = Call { x, weights, panels, scratch: &mut scratch, finish };
-    match (weights.kernel(), weights.store()) {
-        (Kernel::F32(arch), Store::F32(stored)) => arch.dispatch(F32 { call, stored: stored.as_slice() }),
-        (Kernel::Widened(arch), Store::Bf16(stored)) => {
-            arch.dispatch(Bf16 { call, stored: stored.as_slice() });
-        }
-        #[cfg(target_arch = "x86_64")]
-        (Kernel::Avx512Bf16(v4), Store::Bf16(stored)) => {
-            Simd::vectorize(
-                v4,
-                Pairs { call, stored: stored.as_slice(), tile: super::pairs::avx512::Avx512 },
-            );
-        }
-        #[cfg(target_arch = "x86_64")]
-        (Kernel::Amx(v4), Store::Bf16(stored)) => {
-            Simd::vectorize(v4, Pairs { call, stored: stored.as_slice(), tile: super::pairs::amx::Amx });
-        }
-        _ => unreachable!("weights are stored as their kernel reads them"),
-    }
-    SCRATCH.set(scratch);
+    dispatch(weights.kernel(), Product { x, weights, panels, finish });
 }
 
-struct Call<'a, F> {
+struct Product<'a, F> {
     x: Rows<'a>,
     weights: &'a PackedMatrix,
     panels: Range<usize>,
-    scratch: &'a mut Scratch,
     finish: F,
 }
 
-struct F32<'a, F> {
-    call: Call<'a, F>,
-    stored: &'a [f32],
+impl<F: FnMut(Finished<'_>)> Job for Product<'_, F> {
+    #[inline(always)]
+    fn run<T: Tile>(self, tile: T, scratch: &mut Scratch) {
+        let Self { x, weights, panels, finish } = self;
+        let left = block::pack(tile, x, weights.padded_depth(), &mut scratch.left);
+        block::multiply(tile, left, x.rows, weights, panels, &mut scratch.tiles, finish);
+    }
 }
 
-impl<F: FnMut(Finished<'_>)> WithSimd for F32<'_, F> {
+struct Call<'a, J> {
+    job: J,
+    scratch: &'a mut Scratch,
+}
+
+struct OnVectors<'a, J>(Call<'a, J>);
+
+impl<J: Job> WithSimd for OnVectors<'_, J> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Call { x, weights, panels, scratch, finish } = self.call;
-        let stored = self.stored;
+        let Call { job, scratch } = self.0;
         // The branches that are not taken are removed: the number of lanes is a constant.
         match S::F32_LANES {
-            16 => block::multiply(Vector::<S, 12, 2>(simd), x, weights, stored, panels, scratch, finish),
-            8 => block::multiply(Vector::<S, 6, 2>(simd), x, weights, stored, panels, scratch, finish),
-            4 => block::multiply(Vector::<S, 6, 4>(simd), x, weights, stored, panels, scratch, finish),
-            _ => block::multiply(Vector::<S, 4, 16>(simd), x, weights, stored, panels, scratch, finish),
+            16 => job.run(Vector::<S, 12, 2>(simd), scratch),
+            8 => job.run(Vector::<S, 6, 2>(simd), scratch),
+            4 => job.run(Vector::<S, 6, 4>(simd), scratch),
+            _ => job.run(Vector::<S, 4, 16>(simd), scratch),
         }
     }
 }
 
-struct Bf16<'a, F> {
-    call: Call<'a, F>,
-    stored: &'a [u16],
-}
+struct OnWidened<'a, J>(Call<'a, J>);
 
-impl<F: FnMut(Finished<'_>)> WithSimd for Bf16<'_, F> {
+impl<J: Job> WithSimd for OnWidened<'_, J> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Call { x, weights, panels, scratch, finish } = self.call;
-        let stored = self.stored;
+        let Call { job, scratch } = self.0;
         match S::F32_LANES {
-            16 => block::multiply(Widened::<S, 12, 2>(simd), x, weights, stored, panels, scratch, finish),
-            8 => block::multiply(Widened::<S, 6, 2>(simd), x, weights, stored, panels, scratch, finish),
-            4 => block::multiply(Widened::<S, 6, 4>(simd), x, weights, stored, panels, scratch, finish),
-            _ => block::multiply(Widened::<S, 4, 16>(simd), x, weights, stored, panels, scratch, finish),
+            16 => job.run(Widened::<S, 12, 2>(simd), scratch),
+            8 => job.run(Widened::<S, 6, 2>(simd), scratch),
+            4 => job.run(Widened::<S, 6, 4>(simd), scratch),
+            _ => job.run(Widened::<S, 4, 16>(simd), scratch),
         }
     }
 }
 
+/// A micro-kernel of certain instructions.
 #[cfg(target_arch = "x86_64")]
-struct Pairs<'a, F, T> {
-    call: Call<'a, F>,
-    stored: &'a [u16],
-    tile: T,
-}
+struct On<'a, J, T>(Call<'a, J>, T);
 
 #[cfg(target_arch = "x86_64")]
-impl<F: FnMut(Finished<'_>), T: block::Tile<Left = u16, Stored = u16, Right = u16>> WithSimd
-    for Pairs<'_, F, T>
-{
+impl<J: Job, T: Tile> WithSimd for On<'_, J, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
-        let Call { x, weights, panels, scratch, finish } = self.call;
-        block::multiply(self.tile, x, weights, self.stored, panels, scratch, finish);
+        let Self(Call { job, scratch }, tile) = self;
+        job.run(tile, scratch);
     }
 }

@@ -67,6 +67,11 @@ impl Kernel {
         }
     }
 
+    /// All that tells how weights lie: those of one layout can be multiplied by the same micro-kernel.
+    pub(super) fn layout(self) -> impl PartialEq + fmt::Debug {
+        (self.precision(), self.columns(), self.group(), self.depth_multiple())
+    }
+
     /// Columns of a panel of packed weights.
     pub(super) fn columns(self) -> usize {
         match self {

@@ -1,5 +1,6 @@
 //! Linear layers and what follows them.
 
+use super::block::Finished;
 use super::dispatch::multiply;
 use super::norm::LayerNorm;
 use super::packed::PackedMatrix;
@@ -55,7 +56,7 @@ pub fn linear_residual(
 }
 
 /// Part of a result: some rows, the columns of some panels. Callers write disjoint parts.
-pub(super) fn product(
+fn product(
     x: Rows<'_>,
     weights: &PackedMatrix,
     bias: Option<&[f32]>,
@@ -64,25 +65,31 @@ pub(super) fn product(
     panels: Range<usize>,
     out: Target<'_>,
 ) {
-    let columns = weights.outputs();
-    assert!(bias.is_none_or(|bias| bias.len() == columns), "one summand an output");
-    multiply(
-        x.slice(rows.clone()),
-        weights,
-        panels,
-        #[inline(always)]
-        |tile| {
-            let end = columns.min(tile.column + tile.stride);
-            for (i, values) in tile.values.chunks_exact(tile.stride).take(tile.rows).enumerate() {
-                let row = rows.start + tile.row + i;
-                // SAFETY: jobs have disjoint rows or panels, and a job finishes a tile once.
-                let target = unsafe { out.part(row, tile.column..end) };
-                let columns = tile.column..end;
-                let bias = bias.map(|bias| &bias[columns.clone()]);
-                finish(target, values, bias, residual.map(|residual| &residual.row(row)[columns]));
-            }
-        },
-    );
+    let first = rows.start;
+    multiply(x.slice(rows), weights, panels, store(bias, residual, first, out));
+}
+
+/// Puts finished tiles, with what is added to them, into the result; the first row of a product is row `first` of it. Callers
+/// write disjoint parts.
+#[inline(always)]
+pub(super) fn store<'a>(
+    bias: Option<&'a [f32]>,
+    residual: Option<Rows<'a>>,
+    first: usize,
+    out: Target<'a>,
+) -> impl FnMut(Finished<'_>) + 'a {
+    assert!(bias.is_none_or(|bias| bias.len() == out.columns()), "one summand an output");
+    #[inline(always)]
+    move |tile| {
+        let columns = tile.column..out.columns().min(tile.column + tile.stride);
+        for (i, values) in tile.values.chunks_exact(tile.stride).take(tile.rows).enumerate() {
+            let row = first + tile.row + i;
+            // SAFETY: jobs have disjoint rows or panels, and a job finishes a tile once.
+            let target = unsafe { out.part(row, columns.clone()) };
+            let bias = bias.map(|bias| &bias[columns.clone()]);
+            finish(target, values, bias, residual.map(|residual| &residual.row(row)[columns.clone()]));
+        }
+    }
 }
 
 /// One loop for each case: short rows are not worth more than one pass.

@@ -1,13 +1,13 @@
 //! Gated feed-forward layers.
 
 pub use super::activation::Activation;
-use super::dispatch::multiply;
-use super::linear::{blocks, for_blocks, linear_residual, normalise, product, whole_rows};
+use super::block::{self, Element, Scratch, Tile};
+use super::dispatch::{Job, dispatch, multiply};
+use super::linear::{blocks, for_blocks, linear_residual, normalise, store, whole_rows};
 use super::norm::LayerNorm;
 use super::packed::PackedMatrix;
 use super::rows::{Rows, Target};
 use rayon::prelude::*;
-use std::cell::RefCell;
 use std::ops::Range;
 
 /// `norm((act(x * g^T) . (x * u^T)) * w^T + bias + residual)`: a gated layer with its residual and, in models that normalise
@@ -32,7 +32,6 @@ pub struct GatedMlp {
 /// # Panics
 /// If shapes do not fit.
 pub fn gated_mlp(layer: &GatedMlp, x: Rows<'_>, residual: Rows<'_>, out: &mut [f32]) {
-    thread_local!(static INTERMEDIATE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) });
     let width = layer.gated.outputs() / 2;
     assert_eq!(layer.down.depth(), width, "as many intermediate numbers in as out");
     assert_eq!((out.len(), residual.rows), (x.rows * layer.down.outputs(), x.rows), "as many rows in as out");
@@ -41,75 +40,138 @@ pub fn gated_mlp(layer: &GatedMlp, x: Rows<'_>, residual: Rows<'_>, out: &mut [f
         let mut intermediate = vec![0.0; x.rows * width];
         let target = Target::new(&mut intermediate, width);
         for_blocks(x.rows, layer.gated.panels(), |rows, panels| {
-            gate(layer, x.slice(rows.clone()), rows, panels, target);
+            let x = x.slice(rows.clone());
+            by_activation(layer.activation, Gate { layer, x, rows, panels, out: target });
         });
         let (bias, norm) = (layer.bias.as_deref(), layer.norm.as_ref());
         return linear_residual(Rows::new(&intermediate, width), &layer.down, bias, residual, norm, out);
     }
     let out = Target::new(out, layer.down.outputs());
+    assert!(layer.gated.kernel().layout() == layer.down.kernel().layout(), "both packed for one kernel");
     blocks(x.rows).into_par_iter().for_each(|rows| {
-        let mut buffer = INTERMEDIATE.take();
-        buffer.resize(rows.len() * width, 0.0);
-        let target = Target::new(&mut buffer, width);
-        gate(layer, x.slice(rows.clone()), 0..rows.len(), 0..layer.gated.panels(), target);
-        down(layer, Rows::new(&buffer, width), residual, rows, out);
-        INTERMEDIATE.set(buffer);
+        let part = out.rows_from(rows.start);
+        let (x, residual) = (x.slice(rows.clone()), residual.slice(rows.clone()));
+        by_activation(layer.activation, OfBlock { layer, x, residual, out: part });
+        normalise(layer.norm.as_ref(), 0..rows.len(), part);
     });
 }
 
-/// The second product of one block of rows, and the normalisation.
-fn down(layer: &GatedMlp, intermediate: Rows<'_>, residual: Rows<'_>, rows: Range<usize>, out: Target<'_>) {
-    let part = out.rows_from(rows.start);
-    let bias = layer.bias.as_deref();
-    let residual = residual.slice(rows.clone());
-    product(intermediate, &layer.down, bias, Some(residual), 0..rows.len(), 0..layer.down.panels(), part);
-    normalise(layer.norm.as_ref(), 0..rows.len(), part);
+/// What is done with the activation of a layer, compiled for each.
+trait ByActivation {
+    fn with(self, activation: impl Fn(f32) -> f32);
 }
 
-/// Activated intermediate numbers of some rows; `x` starts at the first of them.
-fn gate(layer: &GatedMlp, x: Rows<'_>, rows: Range<usize>, panels: Range<usize>, out: Target<'_>) {
-    // Chosen outside of the loop over numbers.
-    match layer.activation {
-        Activation::Gelu => gate_by(|x| Activation::Gelu.apply(x), layer, x, rows, panels, out),
-        Activation::Silu => gate_by(|x| Activation::Silu.apply(x), layer, x, rows, panels, out),
+/// Chosen outside of the loop over numbers.
+fn by_activation(activation: Activation, job: impl ByActivation) {
+    match activation {
+        Activation::Gelu => job.with(
+            #[inline(always)]
+            |x| Activation::Gelu.apply(x),
+        ),
+        Activation::Silu => job.with(
+            #[inline(always)]
+            |x| Activation::Silu.apply(x),
+        ),
     }
 }
 
 /// Half of the widest tile.
 const HALF: usize = 16;
 
-fn gate_by(
-    activation: impl Fn(f32) -> f32,
-    layer: &GatedMlp,
-    x: Rows<'_>,
+/// The activated numbers of one row of a tile: gates in its first half, values in its second.
+#[inline(always)]
+fn activate(row: &[f32], activation: &impl Fn(f32) -> f32) -> [f32; HALF] {
+    let (gates, values) = row.split_at(row.len() / 2);
+    let mut activated = [0.0; HALF];
+    for ((activated, &gate), &value) in activated.iter_mut().zip(gates).zip(values) {
+        *activated = activation(gate) * value;
+    }
+    activated
+}
+
+/// Some intermediate numbers of some rows, for a product of their own. `x` starts at the first of the rows.
+struct Gate<'a> {
+    layer: &'a GatedMlp,
+    x: Rows<'a>,
     rows: Range<usize>,
     panels: Range<usize>,
-    out: Target<'_>,
-) {
-    multiply(
-        x,
-        &layer.gated,
-        panels,
-        #[inline(always)]
-        |tile| {
-            let half = tile.stride / 2;
-            let columns = tile.column / 2..out.columns().min(tile.column / 2 + half);
-            for (i, values) in tile.values.chunks_exact(tile.stride).take(tile.rows).enumerate() {
-                let (gates, ups) = values.split_at(half);
-                let mut activated = [0.0; HALF];
-                for ((activated, &gate), &up) in activated.iter_mut().zip(gates).zip(ups) {
-                    *activated = activation(gate) * up;
-                }
-                // SAFETY: jobs have disjoint rows or panels, and a job finishes a tile once.
-                let target = unsafe { out.part(rows.start + tile.row + i, columns.clone()) };
-                if let (Ok(target), Some(values)) =
-                    (<&mut [f32; 8]>::try_from(&mut *target), activated.first_chunk())
-                {
-                    *target = *values;
-                } else {
+    out: Target<'a>,
+}
+
+impl ByActivation for Gate<'_> {
+    fn with(self, activation: impl Fn(f32) -> f32) {
+        let Self { layer, x, rows, panels, out } = self;
+        multiply(
+            x,
+            &layer.gated,
+            panels,
+            #[inline(always)]
+            |tile| {
+                let first = tile.column / 2;
+                let columns = first..out.columns().min(first + tile.stride / 2);
+                for (i, row) in tile.values.chunks_exact(tile.stride).take(tile.rows).enumerate() {
+                    let activated = activate(row, &activation);
+                    // SAFETY: jobs have disjoint rows or panels, and a job finishes a tile once.
+                    let target = unsafe { out.part(rows.start + tile.row + i, columns.clone()) };
                     target.copy_from_slice(&activated[..target.len()]);
                 }
-            }
-        },
-    );
+            },
+        );
+    }
+}
+
+/// Both products of one block of rows: intermediate numbers go from the tile where they are computed to where the second
+/// product reads them.
+struct OfBlock<'a> {
+    layer: &'a GatedMlp,
+    x: Rows<'a>,
+    residual: Rows<'a>,
+    out: Target<'a>,
+}
+
+impl ByActivation for OfBlock<'_> {
+    fn with(self, activation: impl Fn(f32) -> f32) {
+        assert_eq!(self.x.columns, self.layer.gated.depth(), "rows as long as the weights are deep");
+        dispatch(self.layer.down.kernel(), Activated { block: self, activation });
+    }
+}
+
+struct Activated<'a, A> {
+    block: OfBlock<'a>,
+    activation: A,
+}
+
+impl<A: Fn(f32) -> f32> Job for Activated<'_, A> {
+    #[inline(always)]
+    fn run<T: Tile>(self, tile: T, scratch: &mut Scratch) {
+        let Self { block: OfBlock { layer, x, residual, out }, activation } = self;
+        let GatedMlp { gated, down, bias, .. } = layer;
+        let (width, depth) = (down.depth(), down.padded_depth());
+        let left = block::pack(tile, x, gated.padded_depth(), &mut scratch.left);
+        let between = T::Left::buffer(&mut scratch.between);
+        if depth > width {
+            // What lies beyond the last column meets weights of zero, and must be a number.
+            between.clear();
+        }
+        between.resize(block::packed_len::<T>(x.rows, depth), T::Left::default());
+        block::multiply(
+            tile,
+            left,
+            x.rows,
+            gated,
+            0..gated.panels(),
+            &mut scratch.tiles,
+            #[inline(always)]
+            |sums| {
+                let first = sums.column / 2;
+                let count = (sums.stride / 2).min(width - first);
+                for (i, row) in sums.values.chunks_exact(sums.stride).take(sums.rows).enumerate() {
+                    let activated = activate(row, &activation);
+                    tile.put(between, depth, sums.row + i, first, &activated[..count]);
+                }
+            },
+        );
+        let store = store(bias.as_deref(), Some(residual), 0, out);
+        block::multiply(tile, between, x.rows, down, 0..down.panels(), &mut scratch.tiles, store);
+    }
 }

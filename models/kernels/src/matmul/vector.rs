@@ -42,6 +42,13 @@ impl<S: Simd, const MR: usize, const NV: usize> Tile for Vector<S, MR, NV> {
     }
 
     #[inline(always)]
+    fn put(self, left: &mut [f32], depth: usize, row: usize, column: usize, numbers: &[f32]) {
+        let strip = &mut left[row / MR * MR * depth..][..MR * depth];
+        let places = strip[column * MR + row % MR..].iter_mut().step_by(MR);
+        places.zip(numbers).for_each(|(place, &number)| *place = number);
+    }
+
+    #[inline(always)]
     fn panel<'a>(self, stored: &'a [f32], _scratch: &'a mut Vec<f32>) -> &'a [f32] {
         stored
     }
@@ -100,6 +107,11 @@ impl<S: Simd, const MR: usize, const NV: usize> Tile for Widened<S, MR, NV> {
     #[inline(always)]
     fn pack(self, x: Rows<'_>, depth: usize, out: &mut [f32]) {
         Vector::<S, MR, NV>(self.0).pack(x, depth, out);
+    }
+
+    #[inline(always)]
+    fn put(self, left: &mut [f32], depth: usize, row: usize, column: usize, numbers: &[f32]) {
+        Vector::<S, MR, NV>(self.0).put(left, depth, row, column, numbers);
     }
 
     #[inline(always)]

@@ -3,7 +3,6 @@
 use super::super::block::Tile;
 use super::super::rows::Rows;
 use crate::amx::{self, STEP};
-use crate::bf16;
 use crate::prefetch::prefetch;
 use std::ops::Range;
 
@@ -22,6 +21,17 @@ impl Tile for Amx {
     fn pack(self, x: Rows<'_>, depth: usize, out: &mut [u16]) {
         amx::configure();
         pack(x, depth, out);
+    }
+
+    #[inline(always)]
+    fn put(self, left: &mut [u16], depth: usize, row: usize, column: usize, numbers: &[f32]) {
+        let (strip, i) = (row / Self::ROWS, row % Self::ROWS);
+        let mut first = column;
+        for numbers in numbers.chunks(STEP - column % STEP) {
+            let at = (strip * depth + first / STEP * STEP) * Self::ROWS + i * STEP + first % STEP;
+            super::round(numbers, &mut left[at..]);
+            first += numbers.len();
+        }
     }
 
     #[inline(always)]
@@ -68,15 +78,11 @@ fn pack(x: Rows<'_>, depth: usize, out: &mut [u16]) {
             for (step, tile) in strip.chunks_exact_mut(Amx::ROWS * STEP).enumerate() {
                 let target = &mut tile[i * STEP..][..STEP];
                 if step < whole {
-                    for (target, &value) in target.iter_mut().zip(&row[step * STEP..][..STEP]) {
-                        *target = bf16::round(value);
-                    }
+                    super::round(&row[step * STEP..][..STEP], target);
                 } else {
                     target.fill(0);
                     let rest = &row[(step * STEP).min(row.len())..];
-                    for (target, &value) in target.iter_mut().zip(rest) {
-                        *target = bf16::round(value);
-                    }
+                    super::round(rest, target);
                 }
             }
         }

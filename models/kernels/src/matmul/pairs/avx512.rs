@@ -33,6 +33,11 @@ impl Tile for Avx512 {
     }
 
     #[inline(always)]
+    fn put(self, left: &mut [u16], depth: usize, row: usize, column: usize, numbers: &[f32]) {
+        super::round(numbers, &mut left[row * depth + column..]);
+    }
+
+    #[inline(always)]
     fn panel<'a>(self, stored: &'a [u16], _scratch: &'a mut Vec<f32>) -> &'a [u16] {
         stored
     }

@@ -29,13 +29,7 @@ pub(super) fn queries(rows: &[f32], dim: usize, depth: usize, factor: f32) -> Ve
 /// # Safety
 /// The processor has AVX-512 and its bf16 conversions.
 #[target_feature(enable = "avx512f,avx512bf16")]
-pub(super) unsafe fn keys(
-    rows: Rows<'_>,
-    slots: usize,
-    depth: usize,
-    rounded: &mut [u32],
-    out: &mut [u32],
-) {
+pub(super) unsafe fn keys(rows: Rows<'_>, slots: usize, depth: usize, rounded: &mut [u32], out: &mut [u32]) {
     let pairs = depth / 2;
     let rounded = &mut rounded[..slots * pairs];
     for (j, target) in cast_slice_mut::<u32, u16>(rounded).chunks_exact_mut(depth.max(1)).enumerate() {

@@ -4,7 +4,7 @@ use crate::amx::{ROWS, STEP};
 use std::arch::x86_64::{
     __m512, __m512i, _CMP_NLE_UQ, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm512_add_ps,
     _mm512_cmp_ps_mask, _mm512_cvtepi32_ps, _mm512_cvtne2ps_pbh, _mm512_fmadd_ps, _mm512_fnmadd_ps,
-    _mm512_loadu_ps, _mm512_loadu_si512, _mm512_max_epu32, _mm512_max_ps, _mm512_maskz_scalef_ps,
+    _mm512_loadu_ps, _mm512_loadu_si512, _mm512_maskz_scalef_ps, _mm512_max_epu32, _mm512_max_ps,
     _mm512_min_epu32, _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_roundscale_ps, _mm512_set1_epi32,
     _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_sub_ps,
 };
