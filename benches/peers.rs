@@ -358,8 +358,13 @@ fn attend(row: &Row) -> f64 {
     let views: Vec<Strided<'_>> = (0..b).map(view).collect();
     let sequences: Vec<Sequence<'_>> =
         views.iter().enumerate().map(|(i, kv)| Sequence { rows: i * s..(i + 1) * s, kv }).collect();
-    let mut spec = AttnSpec::new(1.0 / (d as f32).sqrt());
-    if row.shape.iter().any(|flag| flag == "--bias") {
+    let flag = |name: &str| row.shape.iter().any(|flag| flag == name);
+    let mut spec = AttnSpec {
+        causal: flag("--causal"),
+        precision: row.precision(),
+        ..AttnSpec::new(1.0 / (d as f32).sqrt())
+    };
+    if flag("--bias") {
         let slopes = kilobase::models::attention::alibi::slopes(h).into();
         spec.pos = PosRule::Alibi { slopes, cap: None };
     }

@@ -1,5 +1,6 @@
 //! `tdpbf16ps`: the tile unit of AMX, by inline assembly, since its intrinsics are not stable Rust yet.
 
+use crate::prefetch::prefetch;
 use std::arch::asm;
 use std::sync::LazyLock;
 
@@ -69,10 +70,10 @@ pub(crate) fn configure() {
 }
 
 /// `tile (+)= left * right`. `left`: `[steps][32 rows][32]`. `right`: `[steps][16 pairs][32 columns][2]`. `tile`: 32 rows of
-/// 32 sums, `stride` numbers apart.
+/// 32 sums, `stride` numbers apart. `ahead` is fetched meanwhile, for a later product.
 ///
 /// Tiles 0 to 3 are sums, 4 and 5 hold 16 rows of `left` each, 6 and 7 16 columns of `right` each. The compiler never
-/// uses tile registers, so they need not be named as clobbered.
+/// uses tile registers, so they keep their contents between the pieces of assembly and need not be named as clobbered.
 ///
 /// # Safety
 /// The operands are as long as that; [`configure`] was the last to shape the tiles of this thread.
@@ -84,29 +85,72 @@ pub(crate) unsafe fn multiply(
     tile: *mut f32,
     stride: usize,
     accumulate: bool,
+    ahead: &[u16],
 ) {
-    // Pairs of a panel, and rows of `left`.
-    const PAIR_BYTES: usize = COLUMNS * 2 * 2;
-    const LEFT_BYTES: usize = STEP * 2;
+    // SAFETY: the caller vouches for the lengths and for the configuration.
+    unsafe {
+        if accumulate {
+            load(tile, stride);
+        } else {
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                options(nostack, nomem, preserves_flags)
+            );
+        }
+        // A few cache lines at a time: many at once would hold up what is read now.
+        let share = ahead.len().div_ceil(steps.div_ceil(AT_ONCE).max(1)).next_multiple_of(32).max(1);
+        let mut ahead = ahead.chunks(share);
+        for first in (0..steps).step_by(AT_ONCE) {
+            prefetch(ahead.next().unwrap_or_default());
+            let (left, right) = (left.add(first * ROWS * STEP), right.add(first * COLUMNS * STEP));
+            add_products(left, AT_ONCE.min(steps - first), right);
+        }
+        asm!(
+            "tilestored [{tile} + {stride}*1], tmm0",
+            "tilestored [{tile} + {stride}*1 + 64], tmm1",
+            "tilestored [{lower} + {stride}*1], tmm2",
+            "tilestored [{lower} + {stride}*1 + 64], tmm3",
+            tile = in(reg) tile,
+            lower = in(reg) tile.add(16 * stride),
+            stride = in(reg) 4 * stride,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// Steps between two looks ahead.
+const AT_ONCE: usize = 4;
+
+#[inline(always)]
+unsafe fn load(tile: *const f32, stride: usize) {
     // SAFETY: the caller vouches for the lengths and for the configuration.
     unsafe {
         asm!(
-            "test {accumulate:e}, {accumulate:e}",
-            "jz 2f",
-            "tileloadd tmm0, [{tile} + {tile_stride}*1]",
-            "tileloadd tmm1, [{tile} + {tile_stride}*1 + 64]",
-            "tileloadd tmm2, [{lower} + {tile_stride}*1]",
-            "tileloadd tmm3, [{lower} + {tile_stride}*1 + 64]",
-            "jmp 3f",
+            "tileloadd tmm0, [{tile} + {stride}*1]",
+            "tileloadd tmm1, [{tile} + {stride}*1 + 64]",
+            "tileloadd tmm2, [{lower} + {stride}*1]",
+            "tileloadd tmm3, [{lower} + {stride}*1 + 64]",
+            tile = in(reg) tile,
+            lower = in(reg) tile.add(16 * stride),
+            stride = in(reg) 4 * stride,
+            options(nostack, readonly, preserves_flags),
+        );
+    }
+}
+
+/// Adds the products of some steps, at least one, to the sums.
+#[inline(always)]
+unsafe fn add_products(left: *const u16, steps: usize, right: *const u16) {
+    // Rows of `left`, and pairs of a panel.
+    const LEFT_BYTES: usize = STEP * 2;
+    const PAIR_BYTES: usize = COLUMNS * 2 * 2;
+    // SAFETY: the caller vouches for the lengths and for the configuration.
+    unsafe {
+        asm!(
             "2:",
-            "tilezero tmm0",
-            "tilezero tmm1",
-            "tilezero tmm2",
-            "tilezero tmm3",
-            "3:",
-            "test {steps}, {steps}",
-            "jz 5f",
-            "4:",
             "tileloadd tmm4, [{left} + {left_bytes}*1]",
             "tileloadd tmm6, [{right} + {pair_bytes}*1]",
             "tileloadd tmm7, [{right} + {pair_bytes}*1 + 64]",
@@ -118,22 +162,13 @@ pub(crate) unsafe fn multiply(
             "add {left}, 2048",
             "add {right}, 2048",
             "dec {steps}",
-            "jnz 4b",
-            "5:",
-            "tilestored [{tile} + {tile_stride}*1], tmm0",
-            "tilestored [{tile} + {tile_stride}*1 + 64], tmm1",
-            "tilestored [{lower} + {tile_stride}*1], tmm2",
-            "tilestored [{lower} + {tile_stride}*1 + 64], tmm3",
-            accumulate = in(reg) u32::from(accumulate),
-            tile = in(reg) tile,
-            lower = in(reg) tile.add(16 * stride),
-            tile_stride = in(reg) 4 * stride,
-            pair_bytes = in(reg) PAIR_BYTES,
+            "jnz 2b",
             left = inout(reg) left => _,
             left_bytes = in(reg) LEFT_BYTES,
             right = inout(reg) right => _,
+            pair_bytes = in(reg) PAIR_BYTES,
             steps = inout(reg) steps => _,
-            options(nostack),
+            options(nostack, readonly),
         );
     }
 }

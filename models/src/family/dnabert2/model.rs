@@ -55,6 +55,8 @@ pub struct DnaBert2 {
     mlm: Option<Mlm>,
     head: Option<Head>,
     heads: usize,
+    #[module(skip)]
+    precision: Precision,
 }
 
 impl DnaBert2 {
@@ -115,7 +117,7 @@ impl DnaBert2 {
             None
         };
         let heads = config.num_attention_heads;
-        Ok(Self { word_embeddings, token_type_embeddings, norm, layers, mlm, head, heads })
+        Ok(Self { word_embeddings, token_type_embeddings, norm, layers, mlm, head, heads, precision })
     }
 
     /// The device the weights are on.
@@ -153,6 +155,7 @@ impl DnaBert2 {
         let head_dim = self.hidden_size() / self.heads;
         let spec = AttnSpec {
             pos: PosRule::Alibi { slopes: alibi::slopes(self.heads).into(), cap: None },
+            precision: self.precision,
             ..AttnSpec::new(1.0 / (head_dim as f32).sqrt())
         };
         visit(0, x.clone());

@@ -52,6 +52,7 @@ struct Shape {
     kv_heads: usize,
     head_dim: usize,
     rotary: Arc<Rotary>,
+    precision: Precision,
 }
 
 /// What a step over caches computed: the states after the last normalisation of all new rows, `[rows, hidden]`.
@@ -106,6 +107,7 @@ impl Generator {
                 kv_heads: config.num_key_value_heads,
                 head_dim: config.head_dim,
                 rotary: Arc::new(config.rotary(config.max_position_embeddings)),
+                precision,
             },
         })
     }
@@ -284,7 +286,8 @@ impl Generator {
 impl Shape {
     fn spec(&self) -> AttnSpec {
         let pos = PosRule::Rope { rotary: self.rotary.clone(), cap: None };
-        AttnSpec { causal: true, pos, ..AttnSpec::new((self.head_dim as f32).sqrt().recip()) }
+        let scale = (self.head_dim as f32).sqrt().recip();
+        AttnSpec { causal: true, pos, precision: self.precision, ..AttnSpec::new(scale) }
     }
 
     /// Over whole sequences.

@@ -157,7 +157,7 @@ impl Block {
             // SAFETY: `queries` and a panel are `depth` deep; the slice reaches to the last of 32 rows.
             unsafe {
                 let (left, right) = (self.queries.as_ptr(), keys.as_ptr().cast());
-                amx::multiply(left, steps, right, scores.as_mut_ptr(), slots, false);
+                amx::multiply(left, steps, right, scores.as_mut_ptr(), slots, false, &[]);
             }
         }
         let sight = &call.sights[queries.tile.sequence][queries.first_head / call.group];
@@ -190,7 +190,7 @@ impl Block {
             // SAFETY: weights and a panel are `slots` deep; the slice reaches to the last of 32 rows.
             unsafe {
                 let (left, right) = (buffers.weights.as_ptr(), values.as_ptr().cast());
-                amx::multiply(left, steps, right, out.as_mut_ptr(), width, true);
+                amx::multiply(left, steps, right, out.as_mut_ptr(), width, true, &[]);
             }
         }
     }

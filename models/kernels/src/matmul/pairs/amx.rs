@@ -3,7 +3,6 @@
 use super::super::block::Tile;
 use super::super::rows::Rows;
 use crate::amx::{self, STEP};
-use crate::prefetch::prefetch;
 use std::ops::Range;
 
 /// Two by two tiles of 16 x 16 sums. Exists only where [`amx::available`].
@@ -50,7 +49,6 @@ impl Tile for Amx {
         accumulate: bool,
         ahead: &[u16],
     ) {
-        prefetch(ahead);
         // SAFETY: lengths by the caller's word; depths are multiples of 32 by `Kernel::depth_multiple`; the tiles were
         // configured by `pack` on this thread, which packs every block before it multiplies it.
         unsafe {
@@ -61,6 +59,7 @@ impl Tile for Amx {
                 tile.as_mut_ptr(),
                 Self::COLUMNS,
                 accumulate,
+                ahead,
             );
         }
     }
