@@ -196,7 +196,7 @@ impl Generator {
         store: Store,
         name: &str,
     ) -> Result<KvCache, PolicyError> {
-        let Shape { heads, kv_heads, head_dim, rotary } = &self.shape;
+        let Shape { heads, kv_heads, head_dim, rotary, .. } = &self.shape;
         let config = cache::Config {
             model: name.to_owned(),
             layers: self.layers.len(),
