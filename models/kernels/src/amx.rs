@@ -122,7 +122,7 @@ pub(crate) unsafe fn multiply(
 }
 
 /// Steps between two looks ahead.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 1;
 
 #[inline(always)]
 unsafe fn load(tile: *const f32, stride: usize) {

@@ -90,6 +90,16 @@ impl Kernel {
         }
     }
 
+    /// Rows that one thread works on, a multiple of the tile's height. Packed rows should stay in the second cache level;
+    /// weights are read anew for each block, and where products are fast that is what takes the time.
+    pub(super) fn block_rows(self) -> usize {
+        match self {
+            Self::F32(_) | Self::Widened(_) => 192,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Bf16(_) | Self::Amx(_) => 576,
+        }
+    }
+
     /// The depth is padded with zeros to a multiple of this.
     pub(super) fn depth_multiple(self) -> usize {
         match self {

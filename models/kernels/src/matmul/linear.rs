@@ -16,7 +16,7 @@ use std::ops::Range;
 pub fn linear(x: Rows<'_>, weights: &PackedMatrix, bias: Option<&[f32]>, out: &mut [f32]) {
     let out = Target::new(out, weights.outputs());
     assert_eq!(x.rows, out.rows(), "as many rows in as out");
-    for_blocks(x.rows, weights.panels(), |rows, panels| {
+    for_blocks(x.rows, weights, |rows, panels| {
         product(x, weights, bias, None, rows, panels, out);
     });
 }
@@ -40,13 +40,13 @@ pub fn linear_residual(
         let width = out.columns();
         assert_eq!((norm.gamma.len(), norm.beta.len()), (width, width), "norm as wide as the result");
     }
-    if whole_rows(x.rows) {
-        blocks(x.rows).into_par_iter().for_each(|rows| {
+    if whole_rows(x.rows, weights) {
+        blocks(x.rows, weights).into_par_iter().for_each(|rows| {
             product(x, weights, bias, Some(residual), rows.clone(), 0..weights.panels(), out);
             normalise(norm, rows, out);
         });
     } else {
-        for_blocks(x.rows, weights.panels(), |rows, panels| {
+        for_blocks(x.rows, weights, |rows, panels| {
             product(x, weights, bias, Some(residual), rows, panels, out);
         });
         if norm.is_some() {
@@ -120,30 +120,27 @@ pub(super) fn normalise(norm: Option<&LayerNorm>, rows: Range<usize>, out: Targe
     );
 }
 
-/// Rows that one thread works on: a multiple of every tile's height, small enough that packed rows stay in the second
-/// cache level.
-const BLOCK: usize = 192;
-
 /// Whether there are enough blocks of rows to give every thread whole rows.
-pub(super) fn whole_rows(rows: usize) -> bool {
-    blocks(rows).len() >= 2 * rayon::current_num_threads()
+pub(super) fn whole_rows(rows: usize, weights: &PackedMatrix) -> bool {
+    blocks(rows, weights).len() >= 2 * rayon::current_num_threads()
 }
 
-fn rows_a_block(rows: usize) -> usize {
+/// What one thread works on at a time.
+pub(super) fn blocks(rows: usize, weights: &PackedMatrix) -> Vec<Range<usize>> {
     // Four blocks a thread even out what one of them takes longer.
     let share = rows.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(12);
-    share.clamp(24, BLOCK)
-}
-
-pub(super) fn blocks(rows: usize) -> Vec<Range<usize>> {
-    let step = rows_a_block(rows);
+    let step = share.clamp(24, weights.kernel().block_rows());
     (0..rows).step_by(step).map(|first| first..(first + step).min(rows)).collect()
 }
 
 /// Runs `job` on blocks of rows and, if these are few, parts of the panels. Which sums a job does, not how, depends on the
 /// number of threads.
-pub(super) fn for_blocks(rows: usize, panels: usize, job: impl Fn(Range<usize>, Range<usize>) + Sync) {
-    let blocks = blocks(rows);
+pub(super) fn for_blocks(
+    rows: usize,
+    weights: &PackedMatrix,
+    job: impl Fn(Range<usize>, Range<usize>) + Sync,
+) {
+    let (blocks, panels) = (blocks(rows, weights), weights.panels());
     let parts = (4 * rayon::current_num_threads()).div_ceil(blocks.len().max(1)).min(panels.max(1));
     let step = panels.div_ceil(parts).max(1);
     let jobs: Vec<_> = blocks

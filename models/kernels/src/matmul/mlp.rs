@@ -36,10 +36,10 @@ pub fn gated_mlp(layer: &GatedMlp, x: Rows<'_>, residual: Rows<'_>, out: &mut [f
     assert_eq!(layer.down.depth(), width, "as many intermediate numbers in as out");
     assert_eq!((out.len(), residual.rows), (x.rows * layer.down.outputs(), x.rows), "as many rows in as out");
     assert_eq!(residual.columns, layer.down.outputs(), "residual as wide as the result");
-    if !whole_rows(x.rows) {
+    if !whole_rows(x.rows, &layer.gated) {
         let mut intermediate = vec![0.0; x.rows * width];
         let target = Target::new(&mut intermediate, width);
-        for_blocks(x.rows, layer.gated.panels(), |rows, panels| {
+        for_blocks(x.rows, &layer.gated, |rows, panels| {
             let x = x.slice(rows.clone());
             by_activation(layer.activation, Gate { layer, x, rows, panels, out: target });
         });
@@ -48,7 +48,7 @@ pub fn gated_mlp(layer: &GatedMlp, x: Rows<'_>, residual: Rows<'_>, out: &mut [f
     }
     let out = Target::new(out, layer.down.outputs());
     assert!(layer.gated.kernel().layout() == layer.down.kernel().layout(), "both packed for one kernel");
-    blocks(x.rows).into_par_iter().for_each(|rows| {
+    blocks(x.rows, &layer.gated).into_par_iter().for_each(|rows| {
         let part = out.rows_from(rows.start);
         let (x, residual) = (x.slice(rows.clone()), residual.slice(rows.clone()));
         by_activation(layer.activation, OfBlock { layer, x, residual, out: part });

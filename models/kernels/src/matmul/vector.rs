@@ -17,7 +17,7 @@ pub(super) struct Vector<S, const MR: usize, const NV: usize>(pub(super) S);
 pub(super) struct Widened<S, const MR: usize, const NV: usize>(pub(super) S);
 
 /// Depths between two looks ahead.
-const STEP: usize = 32;
+const STEP: usize = 16;
 
 impl<S: Simd, const MR: usize, const NV: usize> Tile for Vector<S, MR, NV> {
     const ROWS: usize = MR;
