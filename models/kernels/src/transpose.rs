@@ -28,7 +28,7 @@ pub(crate) fn transpose<T: Pod>(
             for k in (0..whole_depth).step_by(16) {
                 // SAFETY: 16 x 16 numbers lie inside both slices, by the assertion; the instructions are there.
                 unsafe {
-                    block(from[j * stride + k..].as_ptr(), stride, to[k * width + j..].as_mut_ptr(), width)
+                    block(from[j * stride + k..].as_ptr(), stride, to[k * width + j..].as_mut_ptr(), width);
                 };
             }
         }
