@@ -18,6 +18,7 @@ mod man;
 mod model;
 mod output;
 mod progress;
+mod records;
 mod scan;
 mod score;
 mod variants;

@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 
 use super::Ctx;
 use super::args::{InputArgs, ModelArgs};
-use super::decoder::{ContextArgs, tokens_of};
+use super::decoder::{ChunkArgs, ContextArgs, tokens_of};
 use super::exit::Usage;
 use super::load::{Loaded, load};
 use super::output::{self, Stdout, Summary};
@@ -48,6 +48,8 @@ pub(crate) struct Args {
     model: ModelArgs,
     #[command(flatten)]
     context: ContextArgs,
+    #[command(flatten)]
+    chunk: ChunkArgs,
     /// Sequences for each prompt
     #[arg(short = 'n', long, value_name = "N", default_value = "1")]
     samples: NonZeroUsize,
@@ -240,8 +242,8 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
         stop: &stop,
         context: args.context.cache_policy.is_none().then(|| args.context.context(config)),
         policy: &policy,
-        store: args.context.cache_dtype.store(),
-        chunk: args.context.chunk.get(),
+        store: args.context.store(),
+        chunk: args.chunk.chunk.get(),
         resampler: args.resample.then(Resampler::default),
         seed: ctx.seed,
     };
@@ -320,7 +322,7 @@ fn plan(args: &Args, loaded: &Loaded, stop: &Stop, sampler: &Sampler, ctx: &Ctx)
         "kilobase": env!("CARGO_PKG_VERSION"),
         "command": "generate",
         "model": loaded.facts,
-        "context": args.context.plan(config),
+        "context": args.context.plan(config, args.chunk.chunk),
         "samples": args.samples,
         "sampling": sampler.sampling(),
         "stop": stop,

@@ -1,5 +1,6 @@
 //! The first pass over the input: what there is to do, whether it can be read to its end, and its hash.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -20,6 +21,8 @@ pub(crate) struct Scan {
     /// Bases of all windows: overlaps count each time.
     pub(crate) work: u64,
     pub(crate) longest: u64,
+    /// How many windows there are of each length.
+    pub(crate) lengths: BTreeMap<u64, u64>,
     pub(crate) letters: Counts,
     /// Of names and letters of all records, whatever the file's compression and line width.
     pub(crate) sha256: String,
@@ -54,6 +57,7 @@ pub(crate) fn scan(
             for span in windows.over(record.len()) {
                 scan.windows += 1;
                 scan.work += span.len() as u64;
+                *scan.lengths.entry(span.len() as u64).or_default() += 1;
             }
         }
         warn(&reader, console);

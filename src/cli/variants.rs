@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Ctx;
 use super::args::ModelArgs;
-use super::decoder::ContextArgs;
+use super::decoder::{ChunkArgs, ContextArgs};
 use super::exit::Usage;
 use super::load::{Loaded, load};
 use super::output::{self, Stdout, Summary};
@@ -38,6 +38,8 @@ pub(crate) struct Args {
     model: ModelArgs,
     #[command(flatten)]
     context: ContextArgs,
+    #[command(flatten)]
+    chunk: ChunkArgs,
     /// Scores to compute [default: llr for decoders, pll for encoders]
     #[arg(long, value_name = "SCORES", value_delimiter = ',', value_enum)]
     score: Vec<Score>,

@@ -103,7 +103,7 @@ fn what_cannot_be_scored_is_told_and_leaves_no_file() {
         (vec![text(&gap), "-m", MODEL], 1, "no token for \"-\" at base 3"),
         (vec![text(&bad), "-m", MODEL], 1, "'!'"),
         (vec![text(&fasta), "-m", MODEL, "--track", "x.wig"], 1, "x.wig"),
-        (vec![text(&fasta), "-m", MODEL, "--context", "6", "--overlap", "5"], 1, "leaves none to score"),
+        (vec![text(&fasta), "-m", MODEL, "--context", "6", "--overlap", "5"], 1, "leaves none that is new"),
         (vec![text(&fasta), "-m", MODEL, "--cache-policy", "nothing"], 2, "h2o"),
         (vec!["no-such.fa", "-m", MODEL], 3, "no-such.fa"),
     ] {

@@ -18,6 +18,11 @@ impl Pipeline {
         Self::default()
     }
 
+    /// Whether there is no policy.
+    pub fn is_none(&self) -> bool {
+        self.stages.is_empty()
+    }
+
     /// Checks that the stages go together.
     pub fn new(stages: Vec<Box<dyn CachePolicy>>) -> Result<Self, PolicyError> {
         for pair in stages.windows(2) {

@@ -1,7 +1,9 @@
 //! How much less probable a decoder finds a changed sequence.
 
+use super::Error;
 use super::kmers::{Kmers, law};
-use super::score::{Error, Scorer, Targets, encode, select};
+use super::reading::PAGE;
+use super::score::{Scorer, Targets, encode, select};
 use crate::cache::{KvCache, PagePool, Pipeline};
 use crate::family::generator::Generator;
 use crate::family::values;
@@ -114,8 +116,8 @@ impl Scorer<'_> {
         let others: Vec<Encoding> =
             changed.iter().map(|text| encode(self.tokenizer, 0, text)).collect::<Result<_, _>>()?;
         for encoding in others.iter().chain([&own]) {
-            if encoding.len() > self.context {
-                return Err(Error::TooLong { tokens: encoding.len(), context: self.context });
+            if encoding.len() > self.reading.context {
+                return Err(Error::TooLong { tokens: encoding.len(), context: self.reading.context });
             }
         }
         let targets = |text, encoding| Targets { index: 0, text, encoding, kmers: kmers.as_ref() };
@@ -126,8 +128,8 @@ impl Scorer<'_> {
         let mut order: Vec<usize> = (0..edits.len()).collect();
         order.sort_by_key(|&edit| shared[edit]);
 
-        let pool = PagePool::new(super::score::PAGE);
-        let mut cache = self.model.cache(&pool, Pipeline::none(), self.store, "")?;
+        let pool = PagePool::new(PAGE);
+        let mut cache = self.model.cache(&pool, Pipeline::none(), self.reading.store, "")?;
         // Logarithms of the probabilities of the letters of the sequence itself.
         let mut log_own = vec![0.0; sequence.len()];
         let mut last: Option<Tensor<2>> = None;
@@ -137,12 +139,12 @@ impl Scorer<'_> {
         let mut waiting = 0;
         for edit in order {
             while next < shared[edit] {
-                let end = shared[edit].min(next + self.chunk);
+                let end = shared[edit].min(next + self.reading.chunk);
                 last = Some(self.advance(&mut cache, &own_targets, next..end, last, &mut log_own)?);
                 next = end;
             }
             let tokens = others[edit].len() - shared[edit];
-            if waiting + tokens > self.chunk && !batch.is_empty() {
+            if waiting + tokens > self.reading.chunk && !batch.is_empty() {
                 self.finish(std::mem::take(&mut batch), &other_targets, &shared, &mut results)?;
                 waiting = 0;
             }
@@ -154,7 +156,7 @@ impl Scorer<'_> {
         let end = ends.iter().copied().max().unwrap_or(0);
         let counted = own.spans.iter().take_while(|span| span.start < end).count();
         while next + 1 < counted {
-            let end = (counted - 1).min(next + self.chunk);
+            let end = (counted - 1).min(next + self.reading.chunk);
             last = Some(self.advance(&mut cache, &own_targets, next..end, last, &mut log_own)?);
             next = end;
         }

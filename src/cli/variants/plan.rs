@@ -64,7 +64,7 @@ pub(super) fn plan(
         "kilobase": env!("CARGO_PKG_VERSION"),
         "command": "variants",
         "model": loaded.facts,
-        "context": loaded.decoder("").ok().map(|(config, _)| args.context.plan(config)),
+        "context": loaded.decoder("").ok().map(|(config, _)| args.context.plan(config, args.chunk.chunk)),
         "scores": scorer.scores().iter().map(|score| score.id()).collect::<Vec<_>>(),
         "left": sizes.left,
         "right": sizes.right,

@@ -64,7 +64,12 @@ impl<'a> VariantScorer<'a> {
     ) -> anyhow::Result<Self> {
         let decoder = loaded.decoder("").ok();
         let tokenizer = &*loaded.tokenizer;
-        let scorer = decoder.map(|decoder| args.context.scorer(decoder, tokenizer, 0, ctx)).transpose()?;
+        let scorer = decoder
+            .map(|(config, model)| {
+                let reading = args.context.reading(config, 0, args.chunk.chunk, ctx)?;
+                anyhow::Ok(Scorer { model, tokenizer, reading })
+            })
+            .transpose()?;
         let k = Kmers::new(tokenizer).map_or(1, |kmers| kmers.k() as u64);
         let new = Self {
             model: &loaded.model,
@@ -76,10 +81,10 @@ impl<'a> VariantScorer<'a> {
             k,
             both_strands: args.both_strands,
             allow_n: args.allow_n,
-            batch_tokens: args.context.chunk.get(),
+            batch_tokens: args.chunk.chunk.get(),
         };
         if let Some(scorer) = &new.scorer {
-            let (tokens, context) = (new.tokens(), scorer.context);
+            let (tokens, context) = (new.tokens(), scorer.reading.context);
             if tokens > context {
                 let (left, right, share) = (sizes.left, sizes.right, sizes.share);
                 bail!(Usage(format!(
@@ -269,7 +274,7 @@ impl<'a> VariantScorer<'a> {
         let (before, after) = if reverse { (right, left) } else { (left, right) };
         let window =
             self.window(first.contig, cell.saturating_sub(before), cell + share + longest + after)?;
-        let context = (scorer.context as u64 - 1) * self.k;
+        let context = (scorer.reading.context as u64 - 1) * self.k;
         let mut results: Vec<Result<f64, Reason>> = Vec::with_capacity(jobs.len());
         let (mut edits, mut members) = (Vec::new(), Vec::new());
         for (j, job) in jobs.iter().enumerate() {
