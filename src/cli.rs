@@ -17,6 +17,7 @@ mod load;
 mod man;
 mod model;
 mod output;
+mod price;
 mod progress;
 mod records;
 mod scan;

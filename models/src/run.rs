@@ -7,6 +7,7 @@ pub mod kmers;
 pub mod loss;
 pub mod mlm;
 mod pool;
+pub mod price;
 mod reading;
 pub mod score;
 pub mod variants;

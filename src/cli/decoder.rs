@@ -4,12 +4,10 @@ use std::num::NonZeroUsize;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use kilobase::data::tokenize::Tokenizer;
 use kilobase::models::cache::policy::{self, Settings};
 use kilobase::models::cache::{Pipeline, Store};
 use kilobase::models::family::Model;
 use kilobase::models::family::generator::{Config, Generator};
-use kilobase::models::run::kmers::Kmers;
 use kilobase::models::run::{Long, Reading};
 use serde_json::{Value, json};
 
@@ -81,15 +79,6 @@ impl CacheDtype {
             Self::Int8 => "int8",
         }
     }
-
-    /// Bytes of a number, scales not counted.
-    fn bytes(self) -> u64 {
-        match self {
-            Self::F32 => 4,
-            Self::Bf16 => 2,
-            Self::Int8 => 1,
-        }
-    }
 }
 
 impl Loaded {
@@ -131,7 +120,9 @@ impl ContextArgs {
             None => Long::Windows { overlap },
             Some(name) => Long::Cache(self.pipeline(name, config, ctx)?),
         };
-        Ok(Reading { context, long, store: self.store(), chunk: chunk.get() })
+        let reading = Reading { context, long, store: self.store(), chunk: chunk.get() };
+        reading.check()?;
+        Ok(reading)
     }
 
     /// Numbers of the cache.
@@ -152,7 +143,7 @@ impl ContextArgs {
         ];
         match given.into_iter().find(|(_, given)| *given) {
             Some((flag, _)) => Err(Usage(format!(
-                "{flag} is about decoders; {family} is an encoder, which reads sequences whole: --window cuts them"
+                "{flag} is about decoders; {family} is an encoder, which reads sequences whole"
             ))),
             None => Ok(()),
         }
@@ -187,15 +178,4 @@ impl ContextArgs {
             "chunk": chunk,
         })
     }
-
-    /// Bytes of a cache of so many tokens, as far as no policy drops some.
-    pub(crate) fn cache_bytes(&self, config: &Config, tokens: usize) -> u64 {
-        tokens as u64 * config.cache_width() as u64 * self.dtype().bytes()
-    }
-}
-
-/// Tokens of so many bases, the start token included; where tokens are of several lengths, the most there can be.
-pub(crate) fn tokens_of(tokenizer: &dyn Tokenizer, bases: u64) -> usize {
-    let k = Kmers::new(tokenizer).map_or(1, |kmers| kmers.k());
-    (bases as usize).div_ceil(k) + 1
 }

@@ -8,6 +8,7 @@ use kilobase::data::export::{Error as ExportError, Finish, Format, Spool, Stretc
 use kilobase::data::window::Windows;
 use kilobase::models::family::Model;
 use kilobase::models::run::kmers::Kmers;
+use kilobase::models::run::price::{Cost, Pricer, Rates};
 use kilobase::models::run::{Embedder, Embedding, Error as RunError, Long, Pooling, Reading};
 use serde_json::{Map, Value, json};
 
@@ -17,8 +18,9 @@ use super::doctor::Memory;
 use super::exit::{Missing, Usage};
 use super::load::{Loaded, load};
 use super::output::{Stdout, Summary};
+use super::price::{self, Tokens};
 use super::progress::Progress;
-use super::records::{Counts, RecordArgs, Records, Window};
+use super::records::{Counts, PORTION_BASES, RecordArgs, Records, Window};
 use super::scan::Scan;
 use super::{Ctx, output};
 
@@ -67,7 +69,7 @@ pub(crate) struct Args {
     /// through a decoder
     #[arg(long, visible_alias = "chunk", value_name = "N", default_value = "4096")]
     batch_tokens: NonZeroUsize,
-    /// Print what would be done, and what memory it takes, and do nothing
+    /// Print what would be done, and what memory and about what time it takes, and do nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -108,7 +110,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     }
     let plan = plan(args, &embedder, &loaded, records.seen());
     if args.dry_run {
-        return dry_run(&embedder, &loaded, records.seen(), &plan, ctx);
+        return dry_run(&embedder, &loaded, tail, records.seen(), plan, ctx);
     }
     let mut spool = records.spool(file, args.output.restart, &plan, loaded.model.hidden_size())?;
     let mut job = Job { args, ctx, embedder, tail, totals: Totals::default() };
@@ -208,11 +210,30 @@ fn plan(args: &Args, embedder: &Embedder<'_>, loaded: &Loaded, seen: Option<&Sca
     }
 }
 
+/// What all windows take.
+fn cost(embedder: &Embedder<'_>, tail: Tail, scan: &Scan) -> Cost {
+    let tokens = Tokens::new(embedder.tokenizer, &scan.sample);
+    let lengths = scan.lengths.iter().map(|(&length, &count)| {
+        let dropped = tail.dropped(length as usize) as u64;
+        (tokens.of(length - dropped), count)
+    });
+    let cost = Pricer::states(embedder.model, &embedder.reading, embedder.layer).job(lengths);
+    // Rows of all tokens wait for their portion to be full, and once more while they are brought together.
+    let rows = match embedder.pooling {
+        Pooling::None => {
+            2 * tokens.of(scan.longest.max(PORTION_BASES as u64)) * embedder.model.hidden_size() * 4
+        }
+        _ => 0,
+    };
+    Cost { activation_bytes: cost.activation_bytes + rows as u64, ..cost }
+}
+
 fn dry_run(
     embedder: &Embedder<'_>,
     loaded: &Loaded,
+    tail: Tail,
     seen: Option<&Scan>,
-    plan: &Map<String, Value>,
+    plan: Map<String, Value>,
     ctx: &Ctx,
 ) -> anyhow::Result<()> {
     let mut summary = Summary::new("embed --dry-run");
@@ -222,14 +243,10 @@ fn dry_run(
             .fact("bases", scan.letters.total())
             .fact("windows", scan.windows)
             .fact("longest_record", scan.longest);
+        let rates = Rates::measure(embedder.model, &embedder.reading)?;
+        summary = price::add(summary, loaded, &cost(embedder, tail, scan), &rates, 0.0);
     }
-    let activations = embedder.model.activation_bytes(embedder.reading.chunk);
-    let summary = summary
-        .fact("weights_bytes", loaded.weight_bytes)
-        .fact("batch_bytes", activations)
-        .fact("available_bytes", embedder.memory_limit)
-        .fact("plan", Value::Object(plan.clone()));
-    ctx.console.summary(&summary, false)
+    ctx.console.summary(&summary.fact("plan", Value::Object(plan)), false)
 }
 
 /// Too little memory is told with what helps.

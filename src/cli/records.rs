@@ -16,7 +16,7 @@ use super::progress::Progress;
 use super::scan::{self, Scan};
 
 /// Records go through in portions of about so many bases: the unit of progress, of memory and of resuming.
-const PORTION_BASES: usize = 1 << 16;
+pub(crate) const PORTION_BASES: usize = 1 << 16;
 
 /// Which records.
 #[derive(Clone, Debug, Args)]

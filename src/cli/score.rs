@@ -7,15 +7,17 @@ use anyhow::Context;
 use kilobase::data::alphabet;
 use kilobase::data::export::{AtomicFile, Spool, metadata_path, track};
 use kilobase::data::window::Windows;
+use kilobase::models::run::Reading;
+use kilobase::models::run::price::{Cost, Pricer, Rates};
 use kilobase::models::run::score::{Likelihood, Scorer};
 use serde_json::{Map, Value, json};
 
 use super::Ctx;
 use super::args::ModelArgs;
-use super::decoder::{ChunkArgs, ContextArgs, tokens_of};
-use super::doctor::Memory;
+use super::decoder::{ChunkArgs, ContextArgs};
 use super::load::{Loaded, load};
 use super::output::{self, Stdout, Summary};
+use super::price::{self, Tokens};
 use super::progress::Progress;
 use super::records::{Counts, RecordArgs, Records, Window};
 use super::scan::Scan;
@@ -54,7 +56,7 @@ pub(crate) struct Args {
     /// Begin anew where an unfinished run could be continued
     #[arg(long)]
     restart: bool,
-    /// Print what would be done, and what memory it takes, and do nothing
+    /// Print what would be done, and what memory and about what time it takes, and do nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -80,9 +82,15 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let reading = args.context.reading(config, overlap, args.chunk.chunk, ctx)?;
     let scorer = Scorer { model, tokenizer: &*loaded.tokenizer, reading };
     let plan = plan(args, &loaded, overlap, records.seen());
+    let pricer = Pricer::predictions(&loaded.model, &scorer.reading);
+    let cost = records.seen().map(|scan| {
+        let tokens = Tokens::new(scorer.tokenizer, &scan.sample);
+        cost(args, &pricer, tokens, scan)
+    });
     if args.dry_run {
-        return dry_run(args, &loaded, records.seen(), &plan, ctx);
+        return dry_run(&loaded, &scorer.reading, cost, records.seen(), plan, ctx);
     }
+    cost.as_ref().map(price::check).transpose()?;
     let width = usize::from(args.track.is_some());
     let mut spool = records.spool(args.file().or(args.track.as_deref()), args.restart, &plan, width)?;
     let job = Job { args, ctx, scorer };
@@ -116,33 +124,29 @@ fn plan(args: &Args, loaded: &Loaded, overlap: usize, seen: Option<&Scan>) -> Ma
     }
 }
 
+/// What all strands of all records take.
+fn cost(args: &Args, pricer: &Pricer<'_>, tokens: Tokens, scan: &Scan) -> Cost {
+    let strands = if args.both_strands { 2.0 } else { 1.0 };
+    pricer.job(tokens.of_all(scan)).times(strands)
+}
+
 fn dry_run(
-    args: &Args,
     loaded: &Loaded,
+    reading: &Reading,
+    cost: Option<Cost>,
     seen: Option<&Scan>,
-    plan: &Map<String, Value>,
+    plan: Map<String, Value>,
     ctx: &Ctx,
 ) -> anyhow::Result<()> {
-    let (config, _) = loaded.decoder("score")?;
     let mut summary = Summary::new("score --dry-run");
-    // Tokens of at least as many bases as a k-mer has: the longest record bounds the cache.
-    let mut tokens = args.context.context(config);
-    if let Some(scan) = seen {
+    if let (Some(scan), Some(cost)) = (seen, cost) {
         summary = summary
             .fact("records", scan.records)
             .fact("bases", scan.letters.total())
             .fact("longest_record", scan.longest);
-        let longest = tokens_of(&*loaded.tokenizer, scan.longest);
-        tokens = if args.context.cache_policy.is_some() { longest } else { tokens.min(longest) };
+        summary = price::add(summary, loaded, &cost, &Rates::measure(&loaded.model, reading)?, 0.0);
     }
-    let chunk = args.chunk.chunk.get().min(tokens);
-    let summary = summary
-        .fact("weights_bytes", loaded.weight_bytes)
-        .fact("cache_bytes", args.context.cache_bytes(config, tokens))
-        .fact("chunk_bytes", loaded.model.activation_bytes(chunk))
-        .fact("available_bytes", Memory::look().map(|memory| memory.available))
-        .fact("plan", Value::Object(plan.clone()));
-    ctx.console.summary(&summary, false)
+    ctx.console.summary(&summary.fact("plan", Value::Object(plan)), false)
 }
 
 /// Sums for the end.

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use kilobase::data::export::AtomicFile;
 use kilobase::data::regions::Reference;
 use kilobase::data::variants::{Field, Finish, Order, Reader, Record, Writer};
+use kilobase::models::run::price::Rates;
 use serde_json::{Map, Value, json};
 
 use super::Ctx;
@@ -18,6 +19,7 @@ use super::output::{self, Stdout, Summary};
 use super::progress::Progress;
 
 mod plan;
+mod price;
 mod scorer;
 
 use scorer::{Sizes, VariantScorer};
@@ -70,7 +72,7 @@ pub(crate) struct Args {
     /// Begin anew where an unfinished run could be continued
     #[arg(long)]
     restart: bool,
-    /// Print what would be done, and do nothing
+    /// Print what would be done, and what memory and about what time it takes, and do nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -151,10 +153,11 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
         let summary = Summary::new("variants --dry-run")
             .fact("records", seen.records)
             .fact("alternates", seen.alternates)
-            .fact("weights_bytes", loaded.weight_bytes)
-            .fact("tokens_at_once", scorer.tokens())
-            .fact("plan", Value::Object(plan));
-        return ctx.console.summary(&summary, false);
+            .fact("tokens_of_a_window", scorer.tokens());
+        let cost = price::cost(&args.input, &scorer)?;
+        let rates = Rates::measure(&loaded.model, scorer.reading())?;
+        let summary = crate::cli::price::add(summary, &loaded, &cost, &rates, 0.0);
+        return ctx.console.summary(&summary.fact("plan", Value::Object(plan)), false);
     }
     let fields = || scorer.scores().iter().map(|score| score.field()).collect();
     let mut writer = match args.file() {

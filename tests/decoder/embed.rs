@@ -124,3 +124,27 @@ fn what_does_not_go_together_is_told() {
         fs::remove_dir_all(folder.path().join("out.npy.partial")).ok();
     }
 }
+
+#[test]
+fn a_dry_run_prices_what_is_read() {
+    let folder = folder(&[("in.fa", &format!(">a\n{}\n>b\n{}\n", dna(602, 1), dna(30, 2)))]);
+    let fasta = folder.path().join("in.fa");
+    let price = |model: &str, flags: &str| -> serde_json::Value {
+        let arguments = ["embed", text(&fasta), "-m", model, "--dry-run", "--json"];
+        serde_json::from_str(&stdout(&mut kilobase(arguments.into_iter().chain(flags.split_whitespace()))))
+            .unwrap()
+    };
+    let number = |of: &serde_json::Value, what: &str| of[what].as_u64().unwrap();
+    assert_eq!(number(&price(MODEL, ""), "tokens"), 102 + 6);
+    assert_eq!(number(&price(MODEL, "--trim"), "tokens"), 101 + 6);
+    let (whole, chunked) = (price(MODEL, ""), price(MODEL, "--chunk 16"));
+    assert_eq!(number(&whole, "linear_flop"), number(&chunked, "linear_flop"));
+    assert!(number(&chunked, "activation_bytes") < number(&whole, "activation_bytes"));
+    assert!(number(&chunked, "cache_bytes") > 0);
+    let (one, none) = (price(MODEL, "--layer 1"), price(MODEL, "--layer 0"));
+    assert_eq!(3 * number(&one, "linear_flop"), number(&whole, "linear_flop"));
+    assert_eq!(number(&none, "linear_flop"), 0);
+    let encoder = price(ENCODER, "");
+    assert!(number(&encoder, "tokens") < 632 && number(&encoder, "attention_flop") > 0);
+    assert!(encoder["estimated_seconds"].as_f64().unwrap() > 0.0);
+}

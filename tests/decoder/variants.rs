@@ -190,3 +190,38 @@ fn what_is_wrong_is_told_before_any_work() {
         assert!(!out.exists());
     }
 }
+
+#[test]
+fn a_dry_run_prices_stretches_and_alleles() {
+    let folder = folder(&[("in.vcf", &vcf()), ("ref.fa", &reference())]);
+    let at = |name: &str| folder.path().join(name);
+    let (input, fasta) = (at("in.vcf"), at("ref.fa"));
+    let price = |model: &str, flags: &str| -> serde_json::Value {
+        let all = [
+            "variants",
+            text(&input),
+            "-r",
+            text(&fasta),
+            "-m",
+            model,
+            "--dry-run",
+            "--json",
+            "--left",
+            "120",
+        ];
+        serde_json::from_str(&stdout(&mut kilobase(all.into_iter().chain(flags.split_whitespace())))).unwrap()
+    };
+    let number = |of: &serde_json::Value, what: &str| of[what].as_f64().unwrap();
+    let (llr, vep) = (price(MODEL, "--right 60"), price(MODEL, "--score vep"));
+    for price in [&llr, &vep, &price(ENCODER, "--right 60")] {
+        for what in ["tokens", "linear_flop", "attention_flop", "estimated_seconds", "activation_bytes"] {
+            assert!(number(price, what) > 0.0, "{what}: {price}");
+        }
+    }
+    assert_eq!(llr["records"], 13);
+    // Eight sites of single bases, each with 120 bases before it.
+    assert_eq!(number(&vep, "tokens") % 21.0, 0.0);
+    assert_eq!(number(&price(MODEL, "--right 60 --both-strands"), "tokens"), 2.0 * number(&llr, "tokens"));
+    assert!(number(&price(MODEL, "--right 600"), "tokens") > number(&llr, "tokens"));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2 + usize::from(at("ref.fa.fai").exists()));
+}

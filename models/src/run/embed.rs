@@ -1,11 +1,12 @@
 //! Sequences in, rows of numbers out.
 
 use super::pool::Pool;
+use super::price::Pricer;
 use super::reading::{Piece, Wanted};
 use super::{Error, Pooling, Reading};
 use crate::family::{Model, values};
 use kilobase_data::batch::{PackedBatch, pack_by_budget};
-use kilobase_data::tokenize::{Encoding, Tokenizer};
+use kilobase_data::tokenize::{Encoding, Span, Tokenizer};
 use rayon::prelude::*;
 
 /// The embedding of one sequence.
@@ -84,7 +85,7 @@ impl Embedder<'_> {
                 pools[sequence] = Some(pool);
             }
             let letters = |piece: &Piece| -> usize {
-                encodings[piece.sequence].spans[piece.tokens.clone()].iter().map(|span| span.len()).sum()
+                encodings[piece.sequence].spans[piece.tokens.clone()].iter().map(Span::len).sum()
             };
             done(pieces.iter().map(letters).sum());
         };
@@ -126,13 +127,16 @@ impl Embedder<'_> {
     /// Refuses what would not fit, before any work.
     fn check_memory(&self, lengths: &[usize]) -> Result<(), Error> {
         let Some(limit) = self.memory_limit else { return Ok(()) };
-        for members in pack_by_budget(lengths, self.reading.chunk) {
-            let tokens = members.iter().map(|&m| lengths[m]).sum();
-            let need = self.model.activation_bytes(tokens);
-            if need > limit {
-                return Err(Error::Memory { tokens, need, limit });
-            }
+        let pricer = Pricer::states(self.model, &self.reading, self.layer);
+        let check = |tokens: usize, need: u64| {
+            if need > limit { Err(Error::Memory { tokens, need, limit }) } else { Ok(()) }
+        };
+        let (short, long): (Vec<usize>, Vec<usize>) =
+            lengths.iter().partition(|&&tokens| self.reading.is_packed(tokens));
+        for members in pack_by_budget(&short, self.reading.chunk) {
+            let tokens = members.iter().map(|&m| short[m]).sum();
+            check(tokens, self.model.activation_bytes(tokens))?;
         }
-        Ok(())
+        long.into_iter().try_for_each(|tokens| check(tokens, pricer.sequence(tokens).bytes()))
     }
 }

@@ -67,7 +67,7 @@ impl Reading {
     }
 
     /// Refuses windows that make no progress.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub fn check(&self) -> Result<(), Error> {
         match self.long {
             Long::Windows { overlap } if self.context < overlap.saturating_add(2) => {
                 Err(Error::Context { context: self.context, overlap })
@@ -148,32 +148,33 @@ impl Reading {
                 }
                 visit(states, Piece { sequence: 0, tokens, row })
             };
-            match wanted.layer().filter(|&layer| layer < model.layers()) {
-                Some(layer) => {
-                    if let Long::Cache(policy) = &self.long
-                        && layer > 0
-                        && !policy.is_none()
-                    {
-                        let (layers, policy) = (model.layers(), policy.name());
-                        return Err(Error::InnerLayer { layer, layers, policy });
-                    }
-                    // Embeddings do not see each other.
-                    let rows = if layer == 0 { self.chunk } else { fed.len() };
-                    for chunk in fed.chunks(rows.max(1)) {
-                        let batch = PackedBatch::new(chunk.to_vec(), None, vec![0, chunk.len()]);
-                        let batch = batch.expect("borders made from the length");
-                        give(model.state(&batch, layer), chunk.len())?;
-                    }
+            if let Some(layer) = wanted.layer().filter(|&layer| layer < model.layers()) {
+                self.check_inner(layer, model.layers())?;
+                // Embeddings do not see each other.
+                let rows = if layer == 0 { self.chunk } else { fed.len() };
+                for chunk in fed.chunks(rows.max(1)) {
+                    let batch = PackedBatch::new(chunk.to_vec(), None, vec![0, chunk.len()]);
+                    let batch = batch.expect("borders made from the length");
+                    give(model.state(&batch, layer), chunk.len())?;
                 }
-                None => {
-                    let mut cache = self.cache(model, &pool)?;
-                    for chunk in fed.chunks(self.chunk) {
-                        give(model.extend(std::slice::from_mut(&mut cache), &[chunk])?, chunk.len())?;
-                    }
+            } else {
+                let mut cache = self.cache(model, &pool)?;
+                for chunk in fed.chunks(self.chunk) {
+                    give(model.extend(std::slice::from_mut(&mut cache), &[chunk])?, chunk.len())?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Refuses states between the layers where a policy drops what they were computed from.
+    fn check_inner(&self, layer: usize, layers: usize) -> Result<(), Error> {
+        match &self.long {
+            Long::Cache(policy) if layer > 0 && !policy.is_none() => {
+                Err(Error::InnerLayer { layer, layers, policy: policy.name() })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn cache(&self, model: &Generator, pool: &PagePool) -> Result<KvCache, Error> {
@@ -214,11 +215,11 @@ impl Wanted {
 }
 
 fn windows(tokens: usize, context: usize, overlap: usize, marks: usize) -> Vec<(Range<usize>, Range<usize>)> {
-    let width = context - marks;
+    let width = context.saturating_sub(marks).max(1);
     let mut all = Vec::new();
     let mut counted = marks;
     while counted < tokens {
-        let first = counted - overlap.min(counted - marks);
+        let first = counted - overlap.min(counted - marks).min(width - 1);
         let end = (first + width).min(tokens);
         all.push((first..end, counted..end));
         counted = end;

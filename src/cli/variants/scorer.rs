@@ -8,6 +8,7 @@ use kilobase::data::regions::Reference;
 use kilobase::data::tokenize::Tokenizer;
 use kilobase::data::variants::{Edit, Outcome, Reason, Record, Scores, classify};
 use kilobase::models::family::Model;
+use kilobase::models::run::Reading;
 use kilobase::models::run::kmers::Kmers;
 use kilobase::models::run::mlm;
 use kilobase::models::run::score::Scorer;
@@ -50,7 +51,7 @@ pub(super) struct VariantScorer<'a> {
     k: u64,
     both_strands: bool,
     allow_n: bool,
-    batch_tokens: usize,
+    reading: Reading,
 }
 
 impl<'a> VariantScorer<'a> {
@@ -64,12 +65,14 @@ impl<'a> VariantScorer<'a> {
     ) -> anyhow::Result<Self> {
         let decoder = loaded.decoder("").ok();
         let tokenizer = &*loaded.tokenizer;
-        let scorer = decoder
-            .map(|(config, model)| {
-                let reading = args.context.reading(config, 0, args.chunk.chunk, ctx)?;
-                anyhow::Ok(Scorer { model, tokenizer, reading })
-            })
-            .transpose()?;
+        let reading = match decoder {
+            Some((config, _)) => args.context.reading(config, 0, args.chunk.chunk, ctx)?,
+            None => {
+                args.context.check_none(loaded.model.family())?;
+                Reading::exact(args.chunk.chunk.get())
+            }
+        };
+        let scorer = decoder.map(|(_, model)| Scorer { model, tokenizer, reading: reading.clone() });
         let k = Kmers::new(tokenizer).map_or(1, |kmers| kmers.k() as u64);
         let new = Self {
             model: &loaded.model,
@@ -81,7 +84,7 @@ impl<'a> VariantScorer<'a> {
             k,
             both_strands: args.both_strands,
             allow_n: args.allow_n,
-            batch_tokens: args.chunk.chunk.get(),
+            reading,
         };
         if let Some(scorer) = &new.scorer {
             let (tokens, context) = (new.tokens(), scorer.reading.context);
@@ -101,6 +104,22 @@ impl<'a> VariantScorer<'a> {
 
     pub(super) fn sizes(&self) -> Sizes {
         self.sizes
+    }
+
+    pub(super) fn model(&self) -> &Model {
+        self.model
+    }
+
+    pub(super) fn tokenizer(&self) -> &dyn Tokenizer {
+        self.tokenizer
+    }
+
+    pub(super) fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
+    pub(super) fn both_strands(&self) -> bool {
+        self.both_strands
     }
 
     pub(super) fn reference(&self) -> &Reference {
@@ -223,7 +242,7 @@ impl<'a> VariantScorer<'a> {
                 None => sites.push((job.edit.start, at - 1, vec![j])),
             }
         }
-        let a_batch = (self.batch_tokens / self.tokens()).max(1);
+        let a_batch = (self.reading.chunk / self.tokens()).max(1);
         for sites in sites.chunks(a_batch) {
             let alternates: Vec<Vec<u8>> = sites
                 .iter()
@@ -350,7 +369,7 @@ impl<'a> VariantScorer<'a> {
             bail!("the tokenizer has no mask token, which pseudo-log-likelihoods need");
         };
         let score =
-            mlm::pseudo_log_likelihood(self.model, &encoding.ids, &positions, mask, self.batch_tokens);
+            mlm::pseudo_log_likelihood(self.model, &encoding.ids, &positions, mask, self.reading.chunk);
         let Some(score) = score else {
             bail!("the checkpoint has no masked-language-model head, which pseudo-log-likelihoods need");
         };
