@@ -69,6 +69,7 @@ pub(super) fn plan(
         "left": sizes.left,
         "right": sizes.right,
         "share": sizes.share,
+        "edit": args.edit.plan(),
         "both_strands": args.both_strands,
         "allow_n": args.allow_n,
         "contigs_sha256": contigs,

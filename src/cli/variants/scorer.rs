@@ -1,5 +1,6 @@
 //! From records to scores: windows of the reference, and what the model says of them.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use anyhow::bail;
@@ -12,8 +13,9 @@ use kilobase::models::run::Reading;
 use kilobase::models::run::kmers::Kmers;
 use kilobase::models::run::mlm;
 use kilobase::models::run::score::Scorer;
-use kilobase::models::run::variants::{self, Site};
+use kilobase::models::run::variants::{self, Pie, Ratio, Site};
 
+use super::edit::Errors;
 use super::{Args, Score};
 use crate::cli::Ctx;
 use crate::cli::exit::Usage;
@@ -52,6 +54,8 @@ pub(super) struct VariantScorer<'a> {
     both_strands: bool,
     allow_n: bool,
     reading: Reading,
+    pie: Option<Pie>,
+    errors: RefCell<Errors>,
 }
 
 impl<'a> VariantScorer<'a> {
@@ -65,12 +69,11 @@ impl<'a> VariantScorer<'a> {
     ) -> anyhow::Result<Self> {
         let decoder = loaded.decoder("").ok();
         let tokenizer = &*loaded.tokenizer;
-        let reading = match decoder {
-            Some((config, _)) => args.context.reading(config, 0, args.chunk.chunk, ctx)?,
-            None => {
-                args.context.check_none(loaded.model.family())?;
-                Reading::exact(args.chunk.chunk.get())
-            }
+        let reading = if let Some((config, _)) = decoder {
+            args.context.reading(config, 0, args.chunk.chunk, ctx)?
+        } else {
+            args.context.check_none(loaded.model.family())?;
+            Reading::exact(args.chunk.chunk.get())
         };
         let scorer = decoder.map(|(_, model)| Scorer { model, tokenizer, reading: reading.clone() });
         let k = Kmers::new(tokenizer).map_or(1, |kmers| kmers.k() as u64);
@@ -85,6 +88,8 @@ impl<'a> VariantScorer<'a> {
             both_strands: args.both_strands,
             allow_n: args.allow_n,
             reading,
+            pie: args.edit.pie(),
+            errors: RefCell::new(args.edit.errors()),
         };
         if let Some(scorer) = &new.scorer {
             let (tokens, context) = (new.tokens(), scorer.reading.context);
@@ -116,6 +121,11 @@ impl<'a> VariantScorer<'a> {
 
     pub(super) fn reading(&self) -> &Reading {
         &self.reading
+    }
+
+    /// What edits of the cache got wrong.
+    pub(super) fn errors(&self) -> Errors {
+        *self.errors.borrow()
     }
 
     pub(super) fn both_strands(&self) -> bool {
@@ -330,11 +340,31 @@ impl<'a> VariantScorer<'a> {
         let sequence =
             if reverse { alphabet::reverse_complement(&window.bases) } else { window.bases.clone() };
         if !edits.is_empty() {
-            for (j, ratio) in members.into_iter().zip(scorer.ratios(&sequence, &edits)?) {
+            for (j, ratio) in members.into_iter().zip(self.ratios(scorer, &sequence, &edits)?) {
                 results[j] = Ok(ratio.log_ratio);
             }
         }
         Ok(results)
+    }
+
+    /// Exactly, or by edits of which some are computed exactly as well.
+    fn ratios(
+        &self,
+        scorer: &Scorer<'_>,
+        sequence: &[u8],
+        edits: &[variants::Edit],
+    ) -> anyhow::Result<Vec<Ratio>> {
+        let Some(pie) = self.pie else { return Ok(scorer.ratios(sequence, edits)?) };
+        let ratios = scorer.edited_ratios(sequence, edits, pie)?;
+        let mut errors = self.errors.borrow_mut();
+        let sample = errors.sample(&ratios);
+        let checked: Vec<variants::Edit> = sample.iter().map(|&i| edits[i].clone()).collect();
+        if !checked.is_empty() {
+            for (i, exact) in sample.into_iter().zip(scorer.ratios(sequence, &checked)?) {
+                errors.add(ratios[i].log_ratio, exact.log_ratio);
+            }
+        }
+        Ok(ratios)
     }
 
     fn pll(&self, jobs: &[Job<'_>]) -> anyhow::Result<Vec<Result<f64, Reason>>> {
