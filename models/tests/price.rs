@@ -32,30 +32,33 @@ fn states(model: &Model, reading: &Reading, tokens: usize) -> Cost {
     Pricer::states(model, reading, model.layers()).sequence(tokens)
 }
 
+fn same(a: f64, b: f64) {
+    assert!((a - b).abs() <= 1e-9 * b.abs(), "{a} and {b}");
+}
+
 #[test]
 fn pairs_are_those_of_the_triangle_however_it_is_cut() {
     let model = model();
     let (config, _) = parts(&model);
     let pair = (4 * config.num_attention_heads * config.head_dim * config.num_hidden_layers) as f64;
     let whole = states(&model, &Reading::exact(1000), 100);
-    assert_eq!(whole.attention_flop, pair * 5050.0);
+    same(whole.attention_flop, pair * 5050.0);
     assert_eq!(whole.cache_bytes, 0);
     let chunked = states(&model, &Reading::exact(7), 100);
-    assert_eq!(
-        (chunked.attention_flop, chunked.linear_flop, chunked.tokens),
-        (whole.attention_flop, whole.linear_flop, 100.0)
-    );
+    same(chunked.attention_flop, whole.attention_flop);
+    same(chunked.linear_flop, whole.linear_flop);
+    same(chunked.tokens, 100.0);
     assert!(chunked.activation_bytes < whole.activation_bytes && chunked.cache_bytes > 0);
     // 41 and 41 tokens of which 20 are read again, and the 38 that are left: 99 without the start token.
     let windows = Reading { context: 41, long: Long::Windows { overlap: 20 }, ..Reading::exact(1000) };
     let windows = states(&model, &windows, 100);
     let [first, last] = [41.0, 40.0];
-    assert_eq!(windows.tokens, 3.0 * first + last);
-    assert_eq!(windows.attention_flop, pair * (3.0 * first * (first + 1.0) + last * (last + 1.0)) / 2.0);
+    same(windows.tokens, 3.0 * first + last);
+    same(windows.attention_flop, pair * (3.0 * first * (first + 1.0) + last * (last + 1.0)) / 2.0);
     // Two for each weight of the matrices; norms and the table of embeddings multiply nothing that counts.
     let predicted = Pricer::predictions(&model, &Reading::exact(1000)).sequence(1);
     let (h, kv) = (72, 24);
-    assert_eq!(predicted.linear_flop, 2.0 * f64::from(3 * (h * (2 * 72 + 2 * kv) + 3 * h * 100) + h * 4128));
+    same(predicted.linear_flop, 2.0 * f64::from(3 * (h * (2 * 72 + 2 * kv) + 3 * h * 100) + h * 4128));
 }
 
 #[test]
@@ -87,7 +90,7 @@ fn the_cache_takes_what_was_told() {
                 "{name} {store:?}: {} told, {most} taken",
                 told.cache_bytes
             );
-            assert_eq!(told.linear_flop, full.linear_flop);
+            same(told.linear_flop, full.linear_flop);
             let keeps_all = ["infllm", "infllm2", "hip", "mpcache", "squeezed"].contains(name);
             assert_eq!(told.cache_bytes == full.cache_bytes, keeps_all, "{name} {store:?}");
             if !["think", "h2o", "kvcrush", "kvcrush-page"].contains(name) {
