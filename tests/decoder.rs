@@ -1,7 +1,8 @@
-//! `kilobase score`, `variants` and `generate`, as users type them, with the tiny decoder of random weights that ships with
+//! `kilobase embed`, `score`, `variants` and `generate`, as users type them, with the tiny decoder of random weights that ships with
 //! the project.
 
 mod decoder {
+    mod embed;
     mod generate;
     mod score;
     mod variants;

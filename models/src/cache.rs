@@ -40,6 +40,8 @@ pub use pool::PagePool;
 pub use store::Store;
 
 use policy::{Queries, Step};
+use rows::Rows;
+use store::Axis;
 use trailing::Trailing;
 
 /// Shape and form of a cache.
@@ -70,6 +72,17 @@ impl Config {
     /// The form in which keys are stored.
     pub fn key_form(&self) -> KeyForm {
         if self.rotary.is_some() { KeyForm::Rotated } else { KeyForm::Raw }
+    }
+
+    /// Bytes of a layer's pages of `page` slots whose heads have `slots` slots each, of which some keys keep fewer channels
+    /// (`narrowed`: how many keys, and their channels): what [`LayerCache::bytes`] will be.
+    pub fn layer_bytes(&self, page: usize, slots: usize, narrowed: (usize, usize)) -> usize {
+        let rows = |axis, dim, len| Rows::bytes_of(self.store, axis, dim, page, len);
+        let (old, channels) = narrowed;
+        self.kv_heads
+            * (rows(Axis::Channel, channels, old)
+                + rows(Axis::Channel, self.key_dim, slots - old)
+                + rows(Axis::Token, self.value_dim, slots))
     }
 
     fn check(&self) {

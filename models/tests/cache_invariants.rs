@@ -10,6 +10,7 @@ mod cache_invariants {
     pub mod decoder;
     pub mod edits;
     pub mod files;
+    pub mod prices;
     pub mod refusals;
 }
 

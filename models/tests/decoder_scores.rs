@@ -9,8 +9,9 @@ use kilobase_models::checkpoint::Checkpoint;
 use kilobase_models::family::Model;
 use kilobase_models::family::generator::Generator;
 use kilobase_models::nn::Precision;
-use kilobase_models::run::score::{Error, Long, Scorer};
+use kilobase_models::run::score::Scorer;
 use kilobase_models::run::variants::Edit;
+use kilobase_models::run::{Error, Long, Reading};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use std::path::Path;
@@ -37,7 +38,7 @@ impl Fixture {
 
     fn scorer(&self, context: usize, long: Long, chunk: usize) -> Scorer<'_> {
         let (model, tokenizer) = (self.network(), &*self.tokenizer);
-        Scorer { model, tokenizer, context, long, store: Store::F32, chunk }
+        Scorer { model, tokenizer, reading: Reading { context, long, store: Store::F32, chunk } }
     }
 
     fn whole(&self) -> Scorer<'_> {

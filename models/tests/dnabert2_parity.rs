@@ -17,7 +17,7 @@ use kilobase_data::batch::PackedBatch;
 use kilobase_data::tokenize;
 use kilobase_models::family::{Model, dnabert2, values};
 use kilobase_models::run::loss::{Counted, cross_entropy};
-use kilobase_models::run::{Embedder, Pooling, mlm};
+use kilobase_models::run::{Embedder, Pooling, Reading, mlm};
 use parity::{Case, Fixture, Report, fixtures, load, numbers, rows};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -165,7 +165,7 @@ fn check_text(fixture: &Fixture, model: &Model, report: &mut Report) {
             tokenizer: &*tokenizer,
             layer: model.layers(),
             pooling: Pooling::Mean,
-            batch_tokens: 64,
+            reading: Reading::exact(64),
             memory_limit: None,
         };
         let ours = embedder.embed(&texts).expect("embeddings");

@@ -20,9 +20,9 @@ use kilobase_models::family::generator::Generator;
 use kilobase_models::family::{Model, values};
 use kilobase_models::run::kmers::{Kmers, law};
 use kilobase_models::run::loss::log_probability;
-use kilobase_models::run::score::{Long, Scorer};
+use kilobase_models::run::score::Scorer;
 use kilobase_models::run::variants::author_score;
-use kilobase_models::run::{Embedder, Pooling};
+use kilobase_models::run::{Embedder, Pooling, Reading};
 use parity::{Case, Fixture, Report, fixtures, load, rows};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -139,14 +139,8 @@ fn check_likelihood(fixture: &Fixture, model: &Model, tokenizer: &dyn Tokenizer,
     let (_, sum) = fixture.expected("loglik/sum").expect("a sum");
     let text = tokenizer.decode(sequence).expect("bases");
     for chunk in [4, 1000] {
-        let scorer = Scorer {
-            model: network,
-            tokenizer,
-            context: 1000,
-            long: Long::Cache(Pipeline::none()),
-            store: Store::F32,
-            chunk,
-        };
+        let scorer =
+            Scorer { model: network, tokenizer, reading: Reading { context: 1000, ..Reading::exact(chunk) } };
         let scored = scorer.score(&[text.as_bytes()]).expect("a score").remove(0);
         report.loss("loglik/sum", scored.log_likelihood, &sum);
         let track: f64 = scored.track.iter().sum();
@@ -296,15 +290,20 @@ fn check_text(fixture: &Fixture, model: &Model, tokenizer: &dyn Tokenizer, repor
     for (name, case) in fixture.inputs["cases"].as_object().expect("cases") {
         let Some(sequences) = case["sequences"].as_array() else { continue };
         let texts: Vec<&[u8]> = sequences.iter().map(|s| s.as_str().expect("text").as_bytes()).collect();
-        let Some((_, theirs)) = fixture.expected(&format!("{name}/mean_mask")) else { continue };
-        let (layer, pooling) = (model.layers(), Pooling::Mean);
-        let embedder = Embedder { model, tokenizer, layer, pooling, batch_tokens: 64, memory_limit: None };
-        let ours = embedder.embed(&texts).expect("embeddings");
-        for (ours, ids) in ours.iter().zip(unpadded(&Case::new(case))) {
-            assert_eq!(ours.encoding.ids, ids, "{name}");
+        for (pooling, key) in [(Pooling::Mean, "mean_mask"), (Pooling::Last, "last_token")] {
+            let Some((_, theirs)) = fixture.expected(&format!("{name}/{key}")) else { continue };
+            // Whole, and over a cache that grows by five tokens.
+            for chunk in [64, 5] {
+                let (layer, reading) = (model.layers(), Reading::exact(chunk));
+                let embedder = Embedder { model, tokenizer, layer, pooling, reading, memory_limit: None };
+                let ours = embedder.embed(&texts).expect("embeddings");
+                for (ours, ids) in ours.iter().zip(unpadded(&Case::new(case))) {
+                    assert_eq!(ours.encoding.ids, ids, "{name}");
+                }
+                let ours: Vec<f32> = ours.into_iter().flat_map(|e| e.rows).collect();
+                report.close(&format!("{name}/{key} from text by {chunk}"), &ours, &theirs);
+            }
         }
-        let ours: Vec<f32> = ours.into_iter().flat_map(|e| e.rows).collect();
-        report.close(&format!("{name}/mean_mask from text"), &ours, &theirs);
     }
 }
 

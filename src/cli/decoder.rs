@@ -4,13 +4,11 @@ use std::num::NonZeroUsize;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use kilobase::data::tokenize::Tokenizer;
 use kilobase::models::cache::policy::{self, Settings};
 use kilobase::models::cache::{Pipeline, Store};
 use kilobase::models::family::Model;
 use kilobase::models::family::generator::{Config, Generator};
-use kilobase::models::run::kmers::Kmers;
-use kilobase::models::run::score::{Long, Scorer};
+use kilobase::models::run::{Long, Reading};
 use serde_json::{Value, json};
 
 use super::Ctx;
@@ -31,9 +29,15 @@ pub(crate) struct ContextArgs {
     /// Tokens that the policy keeps for each layer and head [default: a quarter of the context]
     #[arg(long, value_name = "TOKENS", requires = "cache_policy")]
     pub(crate) cache_budget: Option<NonZeroUsize>,
-    /// Numbers of the key/value cache
-    #[arg(long, value_enum, default_value_t = CacheDtype::F32)]
-    pub(crate) cache_dtype: CacheDtype,
+    /// Numbers of the key/value cache [default: f32]
+    #[arg(long, value_enum)]
+    pub(crate) cache_dtype: Option<CacheDtype>,
+}
+
+/// How much of a sequence a decoder computes at once.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Context")]
+pub(crate) struct ChunkArgs {
     /// Tokens that go through the layers at once
     #[arg(long, value_name = "TOKENS", default_value = "2048")]
     pub(crate) chunk: NonZeroUsize,
@@ -60,7 +64,7 @@ pub(crate) enum CacheDtype {
 }
 
 impl CacheDtype {
-    pub(crate) fn store(self) -> Store {
+    fn store(self) -> Store {
         match self {
             Self::F32 => Store::F32,
             Self::Bf16 => Store::Bf16,
@@ -73,15 +77,6 @@ impl CacheDtype {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
             Self::Int8 => "int8",
-        }
-    }
-
-    /// Bytes of a number, scales not counted.
-    pub(crate) fn bytes(self) -> u64 {
-        match self {
-            Self::F32 => 4,
-            Self::Bf16 => 2,
-            Self::Int8 => 1,
         }
     }
 }
@@ -105,14 +100,14 @@ impl ContextArgs {
         self.context.map_or(config.max_position_embeddings, NonZeroUsize::get)
     }
 
-    /// What reads sequences with these settings; `overlap` is for windows.
-    pub(crate) fn scorer<'a>(
+    /// How sequences are read with these settings; `overlap` is for windows.
+    pub(crate) fn reading(
         &self,
-        (config, model): (&'a Config, &'a Generator),
-        tokenizer: &'a dyn Tokenizer,
+        config: &Config,
         overlap: usize,
+        chunk: NonZeroUsize,
         ctx: &Ctx,
-    ) -> anyhow::Result<Scorer<'a>> {
+    ) -> anyhow::Result<Reading> {
         let context = self.context(config);
         if context > config.max_position_embeddings {
             ctx.console.warn(format_args!(
@@ -125,14 +120,33 @@ impl ContextArgs {
             None => Long::Windows { overlap },
             Some(name) => Long::Cache(self.pipeline(name, config, ctx)?),
         };
-        Ok(Scorer {
-            model,
-            tokenizer,
-            context,
-            long,
-            store: self.cache_dtype.store(),
-            chunk: self.chunk.get(),
-        })
+        let reading = Reading { context, long, store: self.store(), chunk: chunk.get() };
+        reading.check()?;
+        Ok(reading)
+    }
+
+    /// Numbers of the cache.
+    pub(crate) fn store(&self) -> Store {
+        self.dtype().store()
+    }
+
+    fn dtype(&self) -> CacheDtype {
+        self.cache_dtype.unwrap_or(CacheDtype::F32)
+    }
+
+    /// Refuses what was given for a model that reads every sequence whole.
+    pub(crate) fn check_none(&self, family: &str) -> Result<(), Usage> {
+        let given = [
+            ("--context", self.context.is_some()),
+            ("--cache-policy", self.cache_policy.is_some()),
+            ("--cache-dtype", self.cache_dtype.is_some()),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(Usage(format!(
+                "{flag} is about decoders; {family} is an encoder, which reads sequences whole"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// What becomes of the cache, for commands that have one always.
@@ -154,25 +168,14 @@ impl ContextArgs {
     }
 
     /// All of it that decides numbers, for plans and metadata.
-    pub(crate) fn plan(&self, config: &Config) -> Value {
+    pub(crate) fn plan(&self, config: &Config, chunk: NonZeroUsize) -> Value {
         let policy = self.cache_policy;
         json!({
             "context": self.context(config),
             "cache_policy": policy,
             "cache_budget": policy.filter(|name| *name != FULL).map(|_| self.budget(config)),
-            "cache_dtype": self.cache_dtype.name(),
-            "chunk": self.chunk,
+            "cache_dtype": self.dtype().name(),
+            "chunk": chunk,
         })
     }
-
-    /// Bytes of a cache of so many tokens, as far as no policy drops some.
-    pub(crate) fn cache_bytes(&self, config: &Config, tokens: usize) -> u64 {
-        tokens as u64 * config.cache_width() as u64 * self.cache_dtype.bytes()
-    }
-}
-
-/// Tokens of so many bases, the start token included; where tokens are of several lengths, the most there can be.
-pub(crate) fn tokens_of(tokenizer: &dyn Tokenizer, bases: u64) -> usize {
-    let k = Kmers::new(tokenizer).map_or(1, |kmers| kmers.k());
-    (bases as usize).div_ceil(k) + 1
 }

@@ -2,41 +2,56 @@
 
 use std::num::NonZeroUsize;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use kilobase::data::export::{Error as ExportError, Finish, Format, Spool, Stretch};
-use kilobase::data::fastx::Record;
 use kilobase::data::window::Windows;
-use kilobase::models::run::{Embedder, Embedding, Error as RunError, Pooling};
+use kilobase::models::family::Model;
+use kilobase::models::run::kmers::Kmers;
+use kilobase::models::run::price::{Cost, Pricer, Rates};
+use kilobase::models::run::{Embedder, Embedding, Error as RunError, Long, Pooling, Reading};
 use serde_json::{Map, Value, json};
 
-use super::args::{InputArgs, ModelArgs, OutputArgs, Source, WindowArgs};
+use super::args::{ModelArgs, OutputArgs, WindowArgs};
+use super::decoder::ContextArgs;
 use super::doctor::Memory;
 use super::exit::{Missing, Usage};
 use super::load::{Loaded, load};
 use super::output::{Stdout, Summary};
+use super::price::{self, Tokens};
 use super::progress::Progress;
-use super::scan::{self, Scan, name, names, scan};
+use super::records::{Counts, PORTION_BASES, RecordArgs, Records, Window};
+use super::scan::Scan;
 use super::{Ctx, output};
 
 mod aggregate;
+mod tail;
 
 use aggregate::{Aggregate, aggregate};
-
-/// Windows go through in portions of about so many bases: the unit of progress, of memory and of resuming.
-const PORTION_BASES: usize = 1 << 16;
+use tail::Tail;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    input: InputArgs,
+    records: RecordArgs,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
     windows: WindowArgs,
-    /// How the states of a sequence's tokens become rows. mean, max: over all tokens, special tokens included
+    #[command(flatten)]
+    context: ContextArgs,
+    /// Tokens that a decoder reads again where a sequence is longer than the context and is read in several passes
+    /// [default: half of the context]
+    #[arg(long, value_name = "TOKENS", conflicts_with = "cache_policy", help_heading = "Context")]
+    context_overlap: Option<usize>,
+    /// Drop bases from the left of a sequence that is not whole k-mers, as decoders are used; without it the rest at its end
+    /// is read as one unknown token
+    #[arg(long)]
+    trim: bool,
+    /// How the states of a sequence's tokens become rows. mean, max: over all tokens, special tokens included; last: what
+    /// decoders are used with
     #[arg(
         long,
         value_name = "POOLING",
@@ -50,22 +65,16 @@ pub(crate) struct Args {
     /// How the windows of a record become one row
     #[arg(long, value_enum, default_value_t = Aggregate::None)]
     aggregate: Aggregate,
-    /// Tokens that go through the model at once; a longer sequence goes alone
-    #[arg(long, value_name = "N", default_value = "4096")]
+    /// Tokens that go through the model at once; a longer sequence goes alone: whole through an encoder, in chunks of so many
+    /// through a decoder
+    #[arg(long, visible_alias = "chunk", value_name = "N", default_value = "4096")]
     batch_tokens: NonZeroUsize,
-    /// Leave records without bases out instead of ending with an error
-    #[arg(long)]
-    skip_empty: bool,
-    /// Write an empty result for an input without records instead of ending with an error
-    #[arg(long)]
-    allow_empty: bool,
-    /// Print what would be done, and what memory it takes, and do nothing
+    /// Print what would be done, and what memory and about what time it takes, and do nothing
     #[arg(long)]
     dry_run: bool,
 }
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
-    let sources = args.input.sources()?;
     let format = args.output.format()?;
     let windows = match args.windows.checked()? {
         Some((size, overlap)) => Windows::new(size.get(), overlap)?,
@@ -80,82 +89,118 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     if let Some(path) = file.filter(|path| path.exists() && !args.output.force && !args.dry_run) {
         return Err(ExportError::Exists { path: path.to_owned() }.into());
     }
-    // Standard input can be read once: no totals, no resuming.
-    let seen = if sources.contains(&Source::Stdin) {
-        None
-    } else {
-        Some(scan(&sources, &args.input, windows, args.skip_empty, &ctx.console)?)
-    };
-    if let Some(scan) = &seen {
-        ensure!(scan.records > 0 || args.allow_empty, "{}: no records", names(&sources));
-        // Half a minute on a laptop with a model of usual size; from here on it grows with the square.
-        if args.windows.window.is_none() && scan.longest > 100_000 {
-            ctx.console.warn(format_args!(
-                "a record has {} bases and goes in whole, which takes time with the square of its length; --window cuts records",
-                scan.longest
-            ));
-        }
-        if scan.letters.lower > 0 && !args.input.upper {
-            let (lower, total) = (scan.letters.lower, scan.letters.total());
-            ctx.console.warn(format_args!(
-                "{lower} of {total} letters are lower case, which DNA tokenizers do not know; --upper reads them as upper case"
-            ));
-        }
-    }
+    let records = Records::survey(&args.records, windows, ctx)?;
     let loaded = load(&args.model, ctx)?;
     let layer = args.layer.unwrap_or(loaded.model.layers());
     if layer > loaded.model.layers() {
         return Err(Usage(format!("--layer {layer}: the model has {} layers", loaded.model.layers())).into());
     }
-    // What the weights left; a batch that needs more is refused with the numbers.
-    let memory = Memory::look().map(|memory| memory.available);
     let embedder = Embedder {
         model: &loaded.model,
         tokenizer: &*loaded.tokenizer,
         layer,
         pooling: args.pool,
-        batch_tokens: args.batch_tokens.get(),
-        memory_limit: memory,
+        reading: reading(args, layer, &loaded, ctx)?,
+        // What the weights left; a batch that needs more is refused with the numbers.
+        memory_limit: Memory::look().map(|memory| memory.available),
     };
-    let plan = plan(args, layer, &loaded, seen.as_ref());
-    if args.dry_run {
-        return dry_run(&embedder, &loaded, seen.as_ref(), &plan, ctx);
+    let tail = Tail::new(Kmers::new(embedder.tokenizer).map(|kmers| kmers.k()), args.trim)?;
+    if let Some(scan) = records.seen() {
+        warn(args, scan, &embedder, tail, ctx);
     }
-    let width = loaded.model.hidden_size();
-    let spool = match file {
-        None => Spool::scratch(width)?,
-        Some(path) if args.output.restart || seen.is_none() => {
-            Spool::restart(path, &Value::Object(plan.clone()), width)?
-        }
-        Some(path) => Spool::open(path, &Value::Object(plan.clone()), width)?,
-    };
-    let job = Job { args, ctx, embedder, windows, seen };
-    let (spool, counts) = job.work(&sources, spool)?;
-    let mut metadata = plan;
-    // Facts that do not change the numbers: a file that was moved does not stop a run from being continued.
-    metadata.insert("seed".to_owned(), ctx.seed.into());
-    metadata.insert("inputs".to_owned(), sources.iter().map(name).collect());
-    metadata.insert("model_name".to_owned(), args.model.model.as_deref().into());
+    let plan = plan(args, &embedder, &loaded, records.seen());
+    if args.dry_run {
+        return dry_run(&embedder, &loaded, tail, records.seen(), plan, ctx);
+    }
+    let mut spool = records.spool(file, args.output.restart, &plan, loaded.model.hidden_size())?;
+    let mut job = Job { args, ctx, embedder, tail, totals: Totals::default() };
+    let counts =
+        records.work(&mut spool, 1, |portion, spool, progress| job.portion(portion, spool, progress))?;
+    let metadata = records.metadata(plan, args.model.model.as_deref());
     let rows = job.write(spool, format, &metadata)?;
-    ctx.console.summary(&job.summary(counts, rows), file.is_none())
+    ctx.console.summary(&job.summary(counts, rows, records.seen()), file.is_none())
+}
+
+/// How the model reads sequences; encoders read them whole.
+fn reading(args: &Args, layer: usize, loaded: &Loaded, ctx: &Ctx) -> anyhow::Result<Reading> {
+    let Model::Generator { config, .. } = &loaded.model else {
+        args.context.check_none(loaded.model.family())?;
+        if args.context_overlap.is_some() {
+            return Err(Usage("--context-overlap is about decoders".to_owned()).into());
+        }
+        return Ok(Reading::exact(args.batch_tokens.get()));
+    };
+    let overlap = args.context_overlap.unwrap_or(args.context.context(config) / 2);
+    let reading = args.context.reading(config, overlap, args.batch_tokens, ctx)?;
+    if let Long::Cache(policy) = &reading.long
+        && (1..loaded.model.layers()).contains(&layer)
+        && !policy.is_none()
+    {
+        return Err(Usage(format!(
+            "--layer {layer}: under a cache policy only states of the last layer ({}) can be read",
+            loaded.model.layers()
+        ))
+        .into());
+    }
+    Ok(reading)
+}
+
+/// What the first pass found that the user should know before hours of work.
+fn warn(args: &Args, scan: &Scan, embedder: &Embedder<'_>, tail: Tail, ctx: &Ctx) {
+    let decoder = matches!(embedder.model, Model::Generator { .. });
+    // Half a minute on a laptop with a model of usual size; from here on it grows with the square.
+    if args.windows.window.is_none() && scan.longest > 100_000 && !decoder {
+        ctx.console.warn(format_args!(
+            "a record has {} bases and goes in whole, which takes time with the square of its length; --window cuts records",
+            scan.longest
+        ));
+    }
+    let context = embedder.reading.context;
+    if let (Long::Windows { overlap }, Some(k), true) = (&embedder.reading.long, tail.k(), decoder) {
+        let long = scan.lengths.range((context as u64).saturating_sub(1).saturating_mul(k as u64) + 1..);
+        let long: u64 = long.map(|(_, count)| count).sum();
+        if long > 0 {
+            ctx.console.info(format_args!(
+                "{long} of {} sequences are longer than the context of {context} tokens and are read in passes that share \
+                 {overlap}; --cache-policy reads them in one",
+                scan.windows
+            ));
+        }
+    }
+    if scan.letters.lower > 0 && !args.records.input.upper {
+        let (lower, total) = (scan.letters.lower, scan.letters.total());
+        ctx.console.warn(format_args!(
+            "{lower} of {total} letters are lower case, which DNA tokenizers do not know; --upper reads them as upper case"
+        ));
+    }
+    let tails = scan.lengths.iter().filter(|(length, _)| tail.is_unknown(**length as usize));
+    tail.warn(tails.map(|(_, count)| count).sum(), scan.windows, &ctx.console);
 }
 
 /// All that decides the numbers, which a resumed run must share and the metadata say.
-fn plan(args: &Args, layer: usize, loaded: &Loaded, seen: Option<&Scan>) -> Map<String, Value> {
+fn plan(args: &Args, embedder: &Embedder<'_>, loaded: &Loaded, seen: Option<&Scan>) -> Map<String, Value> {
     let window = args.windows.window.map(NonZeroUsize::get);
+    let decoder = loaded.decoder("").ok();
+    let overlap = match embedder.reading.long {
+        Long::Windows { overlap } => Some(overlap),
+        Long::Cache(_) => None,
+    };
     let plan = json!({
         "kilobase": env!("CARGO_PKG_VERSION"),
         "command": "embed",
         "model": loaded.facts,
-        "layer": layer,
+        "layer": embedder.layer,
         "pooling": args.pool.name(),
         "special_tokens": true,
         "window": window,
         "overlap": window.map(|_| args.windows.overlap),
         "aggregate": args.aggregate.name(),
-        "upper": args.input.upper,
-        "lenient": args.input.lenient,
-        "skip_empty": args.skip_empty,
+        "context": decoder.map(|(config, _)| args.context.plan(config, args.batch_tokens)),
+        "context_overlap": overlap,
+        "trim": args.trim,
+        "upper": args.records.input.upper,
+        "lenient": args.records.input.lenient,
+        "skip_empty": args.records.skip_empty,
         "batch_tokens": args.batch_tokens,
         "sequences_sha256": seen.map(|scan| &scan.sha256),
     });
@@ -165,11 +210,30 @@ fn plan(args: &Args, layer: usize, loaded: &Loaded, seen: Option<&Scan>) -> Map<
     }
 }
 
+/// What all windows take.
+fn cost(embedder: &Embedder<'_>, tail: Tail, scan: &Scan) -> Cost {
+    let tokens = Tokens::new(embedder.tokenizer, &scan.sample);
+    let lengths = scan.lengths.iter().map(|(&length, &count)| {
+        let dropped = tail.dropped(length as usize) as u64;
+        (tokens.of(length - dropped), count)
+    });
+    let cost = Pricer::states(embedder.model, &embedder.reading, embedder.layer).job(lengths);
+    // Rows of all tokens wait for their portion to be full, and once more while they are brought together.
+    let rows = match embedder.pooling {
+        Pooling::None => {
+            2 * tokens.of(scan.longest.max(PORTION_BASES as u64)) * embedder.model.hidden_size() * 4
+        }
+        _ => 0,
+    };
+    Cost { activation_bytes: cost.activation_bytes + rows as u64, ..cost }
+}
+
 fn dry_run(
     embedder: &Embedder<'_>,
     loaded: &Loaded,
+    tail: Tail,
     seen: Option<&Scan>,
-    plan: &Map<String, Value>,
+    plan: Map<String, Value>,
     ctx: &Ctx,
 ) -> anyhow::Result<()> {
     let mut summary = Summary::new("embed --dry-run");
@@ -179,14 +243,10 @@ fn dry_run(
             .fact("bases", scan.letters.total())
             .fact("windows", scan.windows)
             .fact("longest_record", scan.longest);
+        let rates = Rates::measure(embedder.model, &embedder.reading)?;
+        summary = price::add(summary, loaded, &cost(embedder, tail, scan), &rates, 0.0);
     }
-    let activations = embedder.model.activation_bytes(embedder.batch_tokens);
-    let summary = summary
-        .fact("weights_bytes", loaded.weight_bytes)
-        .fact("batch_bytes", activations)
-        .fact("available_bytes", embedder.memory_limit)
-        .fact("plan", Value::Object(plan.clone()));
-    ctx.console.summary(&summary, false)
+    ctx.console.summary(&summary.fact("plan", Value::Object(plan)), false)
 }
 
 /// Too little memory is told with what helps.
@@ -194,108 +254,33 @@ fn hint(error: RunError) -> anyhow::Error {
     if !matches!(error, RunError::Memory { .. }) {
         return error.into();
     }
-    let hint = "a smaller --window or --batch-tokens takes less memory".to_owned();
+    let hint = "a smaller --window, --batch-tokens or --cache-budget takes less memory".to_owned();
     Missing { what: error.to_string(), hint }.into()
 }
 
 /// Counts for the end.
 #[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    records: u64,
-    windows: u64,
-    resumed: u64,
-    bases: u64,
+struct Totals {
     tokens: u64,
     unknown: u64,
-}
-
-/// A stretch that waits for its portion to be full.
-struct Pending {
-    record: String,
-    start: usize,
-    bases: Vec<u8>,
+    trimmed: u64,
+    /// Windows whose end is no whole token.
+    tails: u64,
 }
 
 struct Job<'a> {
     args: &'a Args,
     ctx: &'a Ctx,
     embedder: Embedder<'a>,
-    windows: Windows,
-    seen: Option<Scan>,
+    tail: Tail,
+    totals: Totals,
 }
 
 impl Job<'_> {
-    /// Embeds every window that the spool does not hold yet.
-    fn work(&self, sources: &[Source], mut spool: Spool) -> anyhow::Result<(Spool, Counts)> {
-        let mut counts = Counts { resumed: spool.items(), ..Counts::default() };
-        if counts.resumed > 0 {
-            let folder = spool.folder().display();
-            self.ctx
-                .console
-                .info(format_args!("going on after {} windows found in {folder}", counts.resumed));
-        }
-        let progress = Progress::new(&self.ctx.console, self.seen.as_ref().map(|scan| scan.work), "bases");
-        let mut portion = Vec::new();
-        let mut held = 0;
-        let mut record = Record::default();
-        for source in sources {
-            let mut reader = scan::open(source, &self.args.input)?;
-            while reader.read_record(&mut record)? {
-                if record.is_empty() {
-                    scan::check_empty(&record, reader.name(), self.args.skip_empty)?;
-                    continue;
-                }
-                counts.records += 1;
-                if self.args.input.upper {
-                    record.sequence.make_ascii_uppercase();
-                }
-                for span in self.windows.over(record.len()) {
-                    counts.windows += 1;
-                    counts.bases += span.len() as u64;
-                    if counts.windows <= counts.resumed {
-                        progress.skip(span.len() as u64);
-                        continue;
-                    }
-                    held += span.len();
-                    let bases = record.sequence[span.clone()].to_vec();
-                    portion.push(Pending { record: record.id.clone(), start: span.start, bases });
-                    if held >= PORTION_BASES {
-                        self.portion(&portion, &mut spool, &mut counts, &progress)?;
-                        portion.clear();
-                        held = 0;
-                    }
-                }
-            }
-            if self.seen.is_none() {
-                scan::warn(&reader, &self.ctx.console);
-            }
-        }
-        self.portion(&portion, &mut spool, &mut counts, &progress)?;
-        progress.finish();
-        ensure!(counts.records > 0 || self.args.allow_empty, "{}: no records", names(sources));
-        if let Some(scan) = &self.seen {
-            // The file may have changed between the passes.
-            ensure!(
-                (scan.records, scan.work) == (counts.records, counts.bases),
-                "{}: changed while it was read",
-                names(sources)
-            );
-        }
-        Ok((spool, counts))
-    }
-
-    fn portion(
-        &self,
-        portion: &[Pending],
-        spool: &mut Spool,
-        counts: &mut Counts,
-        progress: &Progress,
-    ) -> anyhow::Result<()> {
-        if portion.is_empty() {
-            return Ok(());
-        }
-        let texts: Vec<&[u8]> = portion.iter().map(|pending| pending.bases.as_slice()).collect();
-        let advance = |members: &[usize]| progress.inc(members.iter().map(|&m| texts[m].len() as u64).sum());
+    fn portion(&mut self, portion: &[Window], spool: &mut Spool, progress: &Progress) -> anyhow::Result<()> {
+        let dropped = |window: &Window| self.tail.dropped(window.bases.len());
+        let texts: Vec<&[u8]> = portion.iter().map(|window| &window.bases[dropped(window)..]).collect();
+        let advance = |letters: usize| progress.inc(letters as u64);
         let embeddings = self.embedder.embed_with(&texts, advance).map_err(hint).with_context(|| {
             let (first, last) = (&portion[0], &portion[portion.len() - 1]);
             format!(
@@ -308,26 +293,30 @@ impl Job<'_> {
         })?;
         let unknown = self.embedder.tokenizer.special().unk;
         let (mut items, mut rows) = (Vec::with_capacity(portion.len()), Vec::new());
-        for (pending, embedding) in portion.iter().zip(embeddings) {
+        for (window, embedding) in portion.iter().zip(embeddings) {
             let ids = &embedding.encoding.ids;
-            counts.tokens += ids.len() as u64;
-            counts.unknown += ids.iter().filter(|&&id| Some(id) == unknown).count() as u64;
-            items.push(self.item(pending, &embedding));
+            self.totals.tokens += ids.len() as u64;
+            self.totals.unknown += ids.iter().filter(|&&id| Some(id) == unknown).count() as u64;
+            self.totals.tails += u64::from(self.tail.is_unknown(window.bases.len()));
+            let trimmed = dropped(window);
+            self.totals.trimmed += trimmed as u64;
+            progress.inc(trimmed as u64);
+            items.push(self.item(window, trimmed, &embedding));
             rows.extend(embedding.rows);
         }
         spool.append(&items, &rows)?;
         Ok(())
     }
 
-    fn item(&self, pending: &Pending, embedding: &Embedding) -> Stretch {
+    fn item(&self, window: &Window, trimmed: usize, embedding: &Embedding) -> Stretch {
         let Embedding { encoding, .. } = embedding;
         let per_token = self.embedder.pooling == Pooling::None;
-        let place = |at: usize| (pending.start + at) as u64;
+        let place = |at: usize| (window.start + trimmed + at) as u64;
         let spans: Vec<[u64; 2]> = encoding.spans.iter().map(|s| [place(s.start), place(s.end)]).collect();
         Stretch {
-            record: pending.record.clone(),
+            record: window.record.clone(),
             start: place(0),
-            end: place(pending.bases.len()),
+            end: (window.start + window.bases.len()) as u64,
             tokens: encoding.len() as u64,
             rows: if per_token { encoding.len() as u64 } else { 1 },
             spans: if per_token { spans } else { Vec::new() },
@@ -363,14 +352,18 @@ impl Job<'_> {
         Ok(rows)
     }
 
-    fn summary(&self, counts: Counts, rows: u64) -> Summary {
+    fn summary(&self, counts: Counts, rows: u64, seen: Option<&Scan>) -> Summary {
         let fresh = counts.windows - counts.resumed;
-        if counts.unknown > 0 {
-            let share = 100.0 * counts.unknown as f64 / counts.tokens as f64;
+        let totals = self.totals;
+        if totals.unknown > 0 {
+            let share = 100.0 * totals.unknown as f64 / totals.tokens as f64;
             self.ctx.console.warn(format_args!(
-                "{} of {} tokens ({share:.2} %) are unknown to the tokenizer: N, other codes, or lower case",
-                counts.unknown, counts.tokens
+                "{} of {} tokens ({share:.2} %) are unknown to the tokenizer: N, other codes, lower case, or rests of no whole token",
+                totals.unknown, totals.tokens
             ));
+        }
+        if seen.is_none() {
+            self.tail.warn(totals.tails, fresh, &self.ctx.console);
         }
         let mut summary = Summary::new("embed")
             .fact("records", counts.records)
@@ -378,11 +371,14 @@ impl Job<'_> {
             .fact("windows", counts.windows)
             .fact("windows_resumed", counts.resumed)
             .fact("windows_embedded", fresh)
-            .fact("tokens", counts.tokens)
-            .fact("tokens_unknown", counts.unknown)
+            .fact("tokens", totals.tokens)
+            .fact("tokens_unknown", totals.unknown)
             .fact("rows", rows)
             .fact("width", self.embedder.model.hidden_size());
-        if let Some(scan) = self.seen.as_ref().filter(|scan| scan.skipped > 0) {
+        if self.args.trim {
+            summary = summary.fact("bases_trimmed", totals.trimmed);
+        }
+        if let Some(scan) = seen.filter(|scan| scan.skipped > 0) {
             summary = summary.fact("records_skipped", scan.skipped);
         }
         summary.fact("output", output::shown(self.args.output.file()))

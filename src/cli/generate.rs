@@ -18,14 +18,17 @@ use kilobase::models::decode::stop::{Reason, Stop};
 use kilobase::models::decode::vocabulary::Vocabulary;
 use kilobase::models::run::generate::{Generation, Sample};
 use kilobase::models::run::kmers::Kmers;
+use kilobase::models::run::price::{Cost, Pricer, Rates, step_seconds};
+use kilobase::models::run::{Long, Reading};
 use serde_json::{Map, Value, json};
 
 use super::Ctx;
 use super::args::{InputArgs, ModelArgs};
-use super::decoder::{ContextArgs, tokens_of};
+use super::decoder::{ChunkArgs, ContextArgs};
 use super::exit::Usage;
 use super::load::{Loaded, load};
 use super::output::{self, Stdout, Summary};
+use super::price::{self, Tokens};
 use super::progress::Progress;
 use super::scan;
 
@@ -48,6 +51,8 @@ pub(crate) struct Args {
     model: ModelArgs,
     #[command(flatten)]
     context: ContextArgs,
+    #[command(flatten)]
+    chunk: ChunkArgs,
     /// Sequences for each prompt
     #[arg(short = 'n', long, value_name = "N", default_value = "1")]
     samples: NonZeroUsize,
@@ -96,7 +101,7 @@ pub(crate) struct Args {
     /// Replace an output that exists
     #[arg(long)]
     force: bool,
-    /// Print what would be done, and do nothing
+    /// Print what would be done, and what memory and about what time it takes, and do nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -214,16 +219,9 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
         ));
     }
     let plan = plan(args, &loaded, &stop, &sampler, ctx);
+    let policy: Pipeline = args.context.policy(config, ctx)?;
     if args.dry_run {
-        let longest = prompts.iter().map(|prompt| prompt.bases.len()).max().unwrap_or(0);
-        let tokens = tokens_of(tokenizer, longest as u64);
-        let summary = Summary::new("generate --dry-run")
-            .fact("prompts", prompts.len())
-            .fact("samples", prompts.len() * args.samples.get())
-            .fact("weights_bytes", loaded.weight_bytes)
-            .fact("cache_bytes", args.context.cache_bytes(config, tokens + budget * args.samples.get()))
-            .fact("plan", Value::Object(plan));
-        return ctx.console.summary(&summary, false);
+        return dry_run(args, &loaded, &policy, &prompts, budget, plan, ctx);
     }
     let mut engine = if constraints.is_empty() {
         None
@@ -232,7 +230,6 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
         Some(Engine::new(automata, &vocabulary, Unit::Tokens)?)
     };
     let mut judge = args.judge.as_deref().map(Judge::start).transpose()?;
-    let policy: Pipeline = args.context.policy(config, ctx)?;
     let generation = Generation {
         model,
         tokenizer,
@@ -240,8 +237,8 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
         stop: &stop,
         context: args.context.cache_policy.is_none().then(|| args.context.context(config)),
         policy: &policy,
-        store: args.context.cache_dtype.store(),
-        chunk: args.context.chunk.get(),
+        store: args.context.store(),
+        chunk: args.chunk.chunk.get(),
         resampler: args.resample.then(Resampler::default),
         seed: ctx.seed,
     };
@@ -289,6 +286,52 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     ctx.console.summary(&summary, args.file().is_none())
 }
 
+/// What the prompts and their samples take.
+fn dry_run(
+    args: &Args,
+    loaded: &Loaded,
+    policy: &Pipeline,
+    prompts: &[Prompt],
+    budget: usize,
+    plan: Map<String, Value>,
+    ctx: &Ctx,
+) -> anyhow::Result<()> {
+    let (_, model) = loaded.decoder("generate")?;
+    let (samples, store) = (args.samples.get(), args.context.store());
+    // The prompt goes through a cache however short it is.
+    let reading =
+        Reading { context: 0, long: Long::Cache(policy.clone()), store, chunk: args.chunk.chunk.get() };
+    let pricer = Pricer::states(&loaded.model, &reading, loaded.model.layers());
+    let tokens = Tokens::new(&*loaded.tokenizer, &[]);
+    let mut cost = Cost::default();
+    let mut decoded = Cost::default();
+    for prompt in prompts {
+        let prompt = tokens.of(prompt.bases.len() as u64);
+        let whole = pricer.sequence(prompt + budget);
+        let before = pricer.sequence(prompt);
+        cost += before;
+        // Each sample keeps what it has more than the prompt, and the page that the prompt does not fill.
+        let own = (whole.cache_bytes - before.cache_bytes.min(whole.cache_bytes)) + pricer.cache_bytes(1);
+        cost.cache_bytes = cost.cache_bytes.max(before.cache_bytes + samples as u64 * own);
+        decoded += Cost {
+            tokens: (samples * budget) as f64,
+            attention_flop: (whole.attention_flop - before.attention_flop).max(0.0) * samples as f64,
+            ..Cost::default()
+        };
+    }
+    // A step reads all weights, whatever the number of samples: it is timed, and its products are not counted.
+    let step = step_seconds(model, store, samples)?;
+    let steps = (prompts.len() * budget) as f64 * step;
+    let rates = Rates::measure(&loaded.model, &reading)?;
+    let summary = Summary::new("generate --dry-run")
+        .fact("prompts", prompts.len())
+        .fact("samples", prompts.len() * samples)
+        .fact("steps", prompts.len() * budget)
+        .fact("seconds_per_step", price::rounded(step));
+    let summary = price::add(summary, loaded, &(cost + decoded), &rates, steps);
+    ctx.console.summary(&summary.fact("plan", Value::Object(plan)), false)
+}
+
 /// Makes a prompt whole tokens, or says why it is not.
 fn fit(prompt: &mut Prompt, k: Option<usize>, trim: bool, ctx: &Ctx) -> anyhow::Result<()> {
     let Some(k) = k else { return Ok(()) };
@@ -320,7 +363,7 @@ fn plan(args: &Args, loaded: &Loaded, stop: &Stop, sampler: &Sampler, ctx: &Ctx)
         "kilobase": env!("CARGO_PKG_VERSION"),
         "command": "generate",
         "model": loaded.facts,
-        "context": args.context.plan(config),
+        "context": args.context.plan(config, args.chunk.chunk),
         "samples": args.samples,
         "sampling": sampler.sampling(),
         "stop": stop,

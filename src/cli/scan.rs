@@ -1,5 +1,6 @@
 //! The first pass over the input: what there is to do, whether it can be read to its end, and its hash.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -11,6 +12,9 @@ use sha2::{Digest, Sha256};
 use super::args::{InputArgs, Source};
 use super::output::Console;
 
+/// Letters of a sample.
+const SAMPLE: usize = 1 << 14;
+
 /// What the input holds.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
@@ -20,7 +24,11 @@ pub(crate) struct Scan {
     /// Bases of all windows: overlaps count each time.
     pub(crate) work: u64,
     pub(crate) longest: u64,
+    /// How many windows there are of each length.
+    pub(crate) lengths: BTreeMap<u64, u64>,
     pub(crate) letters: Counts,
+    /// The first letters, for what depends on how they are tokenized.
+    pub(crate) sample: Vec<u8>,
     /// Of names and letters of all records, whatever the file's compression and line width.
     pub(crate) sha256: String,
 }
@@ -51,9 +59,12 @@ pub(crate) fn scan(
             scan.records += 1;
             scan.longest = scan.longest.max(record.len() as u64);
             scan.letters.add(&record.sequence);
+            let room = (SAMPLE - scan.sample.len()).min(record.len());
+            scan.sample.extend(&record.sequence[..room]);
             for span in windows.over(record.len()) {
                 scan.windows += 1;
                 scan.work += span.len() as u64;
+                *scan.lengths.entry(span.len() as u64).or_default() += 1;
             }
         }
         warn(&reader, console);

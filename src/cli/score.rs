@@ -3,39 +3,40 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use kilobase::data::alphabet;
 use kilobase::data::export::{AtomicFile, Spool, metadata_path, track};
-use kilobase::data::fastx::Record;
 use kilobase::data::window::Windows;
+use kilobase::models::run::Reading;
+use kilobase::models::run::price::{Cost, Pricer, Rates};
 use kilobase::models::run::score::{Likelihood, Scorer};
 use serde_json::{Map, Value, json};
 
 use super::Ctx;
-use super::args::{InputArgs, ModelArgs, Source};
-use super::decoder::{ContextArgs, tokens_of};
-use super::doctor::Memory;
+use super::args::ModelArgs;
+use super::decoder::{ChunkArgs, ContextArgs};
 use super::load::{Loaded, load};
 use super::output::{self, Stdout, Summary};
+use super::price::{self, Tokens};
 use super::progress::Progress;
-use super::scan::{self, Scan, name, names};
+use super::records::{Counts, RecordArgs, Records, Window};
+use super::scan::Scan;
 
 mod item;
 
 use item::Scored;
 
-/// Records go through in portions of about so many bases: the unit of memory and of resuming.
-const PORTION_BASES: usize = 1 << 16;
-
 #[derive(Debug, clap::Args)]
 #[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct Args {
     #[command(flatten)]
-    input: InputArgs,
+    records: RecordArgs,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
     context: ContextArgs,
+    #[command(flatten)]
+    chunk: ChunkArgs,
     /// Tokens that a window shares with the one before, where a sequence is longer than the context [default: half of the
     /// context]
     #[arg(long, value_name = "TOKENS", conflicts_with = "cache_policy")]
@@ -55,13 +56,7 @@ pub(crate) struct Args {
     /// Begin anew where an unfinished run could be continued
     #[arg(long)]
     restart: bool,
-    /// Leave records without bases out instead of ending with an error
-    #[arg(long)]
-    skip_empty: bool,
-    /// Write an empty table for an input without records instead of ending with an error
-    #[arg(long)]
-    allow_empty: bool,
-    /// Print what would be done, and what memory it takes, and do nothing
+    /// Print what would be done, and what memory and about what time it takes, and do nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -73,7 +68,6 @@ impl Args {
 }
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
-    let sources = args.input.sources()?;
     for path in args.file().into_iter().chain(args.track.as_deref()) {
         if !args.dry_run {
             AtomicFile::check(path, args.force)?;
@@ -81,38 +75,31 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     }
     // A suffix that names no track is better told now than after the work.
     args.track.as_deref().map(track::Format::from_path).transpose()?;
-    let seen = if sources.contains(&Source::Stdin) {
-        None
-    } else {
-        Some(scan::scan(&sources, &args.input, Windows::whole(), args.skip_empty, &ctx.console)?)
-    };
-    if let Some(scan) = &seen {
-        ensure!(scan.records > 0 || args.allow_empty, "{}: no records", names(&sources));
-    }
+    let records = Records::survey(&args.records, Windows::whole(), ctx)?;
     let loaded = load(&args.model, ctx)?;
     let (config, model) = loaded.decoder("score")?;
     let overlap = args.overlap.unwrap_or(args.context.context(config) / 2);
-    let scorer = args.context.scorer((config, model), &*loaded.tokenizer, overlap, ctx)?;
-    let plan = plan(args, &loaded, overlap, seen.as_ref());
+    let reading = args.context.reading(config, overlap, args.chunk.chunk, ctx)?;
+    let scorer = Scorer { model, tokenizer: &*loaded.tokenizer, reading };
+    let plan = plan(args, &loaded, overlap, records.seen());
+    let pricer = Pricer::predictions(&loaded.model, &scorer.reading);
+    let cost = records.seen().map(|scan| {
+        let tokens = Tokens::new(scorer.tokenizer, &scan.sample);
+        cost(args, &pricer, tokens, scan)
+    });
     if args.dry_run {
-        return dry_run(args, &loaded, seen.as_ref(), &plan, ctx);
+        return dry_run(&loaded, &scorer.reading, cost, records.seen(), plan, ctx);
     }
+    cost.as_ref().map(price::check).transpose()?;
     let width = usize::from(args.track.is_some());
-    let spool = match args.file().or(args.track.as_deref()) {
-        None => Spool::scratch(width)?,
-        Some(path) if args.restart || seen.is_none() => {
-            Spool::restart(path, &Value::Object(plan.clone()), width)?
-        }
-        Some(path) => Spool::open(path, &Value::Object(plan.clone()), width)?,
-    };
-    let job = Job { args, ctx, scorer, seen };
-    let (spool, mut counts) = job.work(&sources, spool)?;
-    let mut metadata = plan;
-    metadata.insert("seed".to_owned(), ctx.seed.into());
-    metadata.insert("inputs".to_owned(), sources.iter().map(name).collect());
-    metadata.insert("model_name".to_owned(), args.model.model.as_deref().into());
-    job.write(spool, &metadata, &mut counts)?;
-    ctx.console.summary(&job.summary(&counts), args.file().is_none())
+    let mut spool = records.spool(args.file().or(args.track.as_deref()), args.restart, &plan, width)?;
+    let job = Job { args, ctx, scorer };
+    let passes = if args.both_strands { 2 } else { 1 };
+    let counts =
+        records.work(&mut spool, passes, |portion, spool, progress| job.portion(portion, spool, progress))?;
+    let metadata = records.metadata(plan, args.model.model.as_deref());
+    let totals = job.write(spool, &metadata)?;
+    ctx.console.summary(&job.summary(counts, totals, records.seen()), args.file().is_none())
 }
 
 /// All that decides the numbers, which a resumed run must share and the metadata say.
@@ -122,12 +109,12 @@ fn plan(args: &Args, loaded: &Loaded, overlap: usize, seen: Option<&Scan>) -> Ma
         "kilobase": env!("CARGO_PKG_VERSION"),
         "command": "score",
         "model": loaded.facts,
-        "context": args.context.plan(config),
+        "context": args.context.plan(config, args.chunk.chunk),
         "overlap": args.context.cache_policy.is_none().then_some(overlap),
         "both_strands": args.both_strands,
-        "upper": args.input.upper,
-        "lenient": args.input.lenient,
-        "skip_empty": args.skip_empty,
+        "upper": args.records.input.upper,
+        "lenient": args.records.input.lenient,
+        "skip_empty": args.records.skip_empty,
         "track": args.track.is_some(),
         "sequences_sha256": seen.map(|scan| &scan.sha256),
     });
@@ -137,40 +124,34 @@ fn plan(args: &Args, loaded: &Loaded, overlap: usize, seen: Option<&Scan>) -> Ma
     }
 }
 
+/// What all strands of all records take.
+fn cost(args: &Args, pricer: &Pricer<'_>, tokens: Tokens, scan: &Scan) -> Cost {
+    let strands = if args.both_strands { 2.0 } else { 1.0 };
+    pricer.job(tokens.of_all(scan)).times(strands)
+}
+
 fn dry_run(
-    args: &Args,
     loaded: &Loaded,
+    reading: &Reading,
+    cost: Option<Cost>,
     seen: Option<&Scan>,
-    plan: &Map<String, Value>,
+    plan: Map<String, Value>,
     ctx: &Ctx,
 ) -> anyhow::Result<()> {
-    let (config, _) = loaded.decoder("score")?;
     let mut summary = Summary::new("score --dry-run");
-    // Tokens of at least as many bases as a k-mer has: the longest record bounds the cache.
-    let mut tokens = args.context.context(config);
-    if let Some(scan) = seen {
+    if let (Some(scan), Some(cost)) = (seen, cost) {
         summary = summary
             .fact("records", scan.records)
             .fact("bases", scan.letters.total())
             .fact("longest_record", scan.longest);
-        let longest = tokens_of(&*loaded.tokenizer, scan.longest);
-        tokens = if args.context.cache_policy.is_some() { longest } else { tokens.min(longest) };
+        summary = price::add(summary, loaded, &cost, &Rates::measure(&loaded.model, reading)?, 0.0);
     }
-    let chunk = args.context.chunk.get().min(tokens);
-    let summary = summary
-        .fact("weights_bytes", loaded.weight_bytes)
-        .fact("cache_bytes", args.context.cache_bytes(config, tokens))
-        .fact("chunk_bytes", loaded.model.activation_bytes(chunk))
-        .fact("available_bytes", Memory::look().map(|memory| memory.available))
-        .fact("plan", Value::Object(plan.clone()));
-    ctx.console.summary(&summary, false)
+    ctx.console.summary(&summary.fact("plan", Value::Object(plan)), false)
 }
 
-/// Counts for the end.
+/// Sums for the end.
 #[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    records: u64,
-    resumed: u64,
+struct Totals {
     bases: u64,
     log_likelihood: f64,
     tokens: u64,
@@ -180,77 +161,23 @@ struct Job<'a> {
     args: &'a Args,
     ctx: &'a Ctx,
     scorer: Scorer<'a>,
-    seen: Option<Scan>,
 }
 
 impl Job<'_> {
-    /// Scores every record that the spool does not hold yet.
-    fn work(&self, sources: &[Source], mut spool: Spool<Scored>) -> anyhow::Result<(Spool<Scored>, Counts)> {
-        let mut counts = Counts { resumed: spool.items(), ..Counts::default() };
-        if counts.resumed > 0 {
-            let folder = spool.folder().display();
-            self.ctx
-                .console
-                .info(format_args!("going on after {} records found in {folder}", counts.resumed));
-        }
-        let strands = if self.args.both_strands { 2 } else { 1 };
-        let total = self.seen.as_ref().map(|scan| strands * scan.work);
-        let progress = Progress::new(&self.ctx.console, total, "bases");
-        let (mut portion, mut held) = (Vec::new(), 0);
-        let mut record = Record::default();
-        for source in sources {
-            let mut reader = scan::open(source, &self.args.input)?;
-            while reader.read_record(&mut record)? {
-                if record.is_empty() {
-                    scan::check_empty(&record, reader.name(), self.args.skip_empty)?;
-                    continue;
-                }
-                counts.records += 1;
-                if counts.records <= counts.resumed {
-                    progress.skip(strands * record.len() as u64);
-                    continue;
-                }
-                if self.args.input.upper {
-                    record.sequence.make_ascii_uppercase();
-                }
-                held += record.len();
-                portion.push((record.id.clone(), record.sequence.clone()));
-                if held >= PORTION_BASES {
-                    self.portion(&std::mem::take(&mut portion), &mut spool, &progress)?;
-                    held = 0;
-                }
-            }
-            if self.seen.is_none() {
-                scan::warn(&reader, &self.ctx.console);
-            }
-        }
-        self.portion(&portion, &mut spool, &progress)?;
-        progress.finish();
-        ensure!(counts.records > 0 || self.args.allow_empty, "{}: no records", names(sources));
-        if let Some(scan) = &self.seen {
-            // The file may have changed between the passes.
-            ensure!(scan.records == counts.records, "{}: changed while it was read", names(sources));
-        }
-        Ok((spool, counts))
-    }
-
     fn portion(
         &self,
-        portion: &[(String, Vec<u8>)],
+        portion: &[Window],
         spool: &mut Spool<Scored>,
         progress: &Progress,
     ) -> anyhow::Result<()> {
-        if portion.is_empty() {
-            return Ok(());
-        }
         let named = || {
-            let (first, last) = (&portion[0].0, &portion[portion.len() - 1].0);
+            let (first, last) = (&portion[0].record, &portion[portion.len() - 1].record);
             format!("cannot score the records from {} to {}", first.escape_debug(), last.escape_debug())
         };
         let score = |texts: &[&[u8]]| {
             self.scorer.score_with(texts, |letters| progress.inc(letters as u64)).with_context(named)
         };
-        let texts: Vec<&[u8]> = portion.iter().map(|(_, sequence)| sequence.as_slice()).collect();
+        let texts: Vec<&[u8]> = portion.iter().map(|window| window.bases.as_slice()).collect();
         let mut scores = score(&texts)?;
         if self.args.both_strands {
             let others: Vec<Vec<u8>> = texts.iter().map(|text| alphabet::reverse_complement(text)).collect();
@@ -259,8 +186,8 @@ impl Job<'_> {
         }
         let with_track = spool.width() > 0;
         let (mut items, mut rows) = (Vec::with_capacity(portion.len()), Vec::new());
-        for ((name, sequence), score) in portion.iter().zip(scores) {
-            items.push(Scored::new(name, sequence.len(), &score, with_track));
+        for (Window { record, bases, .. }, score) in portion.iter().zip(scores) {
+            items.push(Scored::new(record, bases.len(), &score, with_track));
             if with_track {
                 rows.extend(score.track.iter().map(|&value| value as f32));
             }
@@ -270,25 +197,22 @@ impl Job<'_> {
     }
 
     /// Brings the results to their final form, and adds up what the summary tells.
-    fn write(
-        &self,
-        spool: Spool<Scored>,
-        metadata: &Map<String, Value>,
-        counts: &mut Counts,
-    ) -> anyhow::Result<()> {
+    fn write(&self, spool: Spool<Scored>, metadata: &Map<String, Value>) -> anyhow::Result<Totals> {
         let force = self.args.force;
+        let mut totals = Totals::default();
         if let Some(path) = &self.args.track {
             item::write_track(&spool, path, force)?;
         }
         let mut each = |item: &Scored| {
-            counts.bases += item.bases;
-            counts.tokens += item.tokens;
-            counts.log_likelihood += item.log_likelihood;
+            totals.bases += item.bases;
+            totals.tokens += item.tokens;
+            totals.log_likelihood += item.log_likelihood;
         };
         let Some(path) = self.args.file() else {
             item::write_table(&spool, &mut Stdout::new(), self.ctx.json, &mut each)?;
             // Without a table a track is the output that was waited for.
-            return Ok(spool.discard()?);
+            spool.discard()?;
+            return Ok(totals);
         };
         let mut table = AtomicFile::create(path, force)?;
         item::write_table(&spool, &mut table, false, &mut each)?;
@@ -296,19 +220,20 @@ impl Job<'_> {
         writeln!(facts, "{:#}", Value::Object(metadata.clone()))?;
         facts.commit()?;
         table.commit()?;
-        Ok(spool.discard()?)
+        spool.discard()?;
+        Ok(totals)
     }
 
-    fn summary(&self, counts: &Counts) -> Summary {
-        let bits = -counts.log_likelihood / std::f64::consts::LN_2 / counts.bases as f64;
+    fn summary(&self, counts: Counts, totals: Totals, seen: Option<&Scan>) -> Summary {
+        let bits = -totals.log_likelihood / std::f64::consts::LN_2 / totals.bases as f64;
         let mut summary = Summary::new("score")
             .fact("records", counts.records)
             .fact("records_resumed", counts.resumed)
-            .fact("bases", counts.bases)
-            .fact("tokens", counts.tokens)
-            .fact("log_likelihood", counts.log_likelihood)
-            .fact("bits_per_base", (counts.bases > 0).then_some(bits));
-        if let Some(scan) = self.seen.as_ref().filter(|scan| scan.skipped > 0) {
+            .fact("bases", totals.bases)
+            .fact("tokens", totals.tokens)
+            .fact("log_likelihood", totals.log_likelihood)
+            .fact("bits_per_base", (totals.bases > 0).then_some(bits));
+        if let Some(scan) = seen.filter(|scan| scan.skipped > 0) {
             summary = summary.fact("records_skipped", scan.skipped);
         }
         if let Some(track) = &self.args.track {

@@ -7,19 +7,23 @@ use clap::ValueEnum;
 use kilobase::data::export::AtomicFile;
 use kilobase::data::regions::Reference;
 use kilobase::data::variants::{Field, Finish, Order, Reader, Record, Writer};
+use kilobase::models::run::price::Rates;
 use serde_json::{Map, Value, json};
 
 use super::Ctx;
 use super::args::ModelArgs;
-use super::decoder::ContextArgs;
+use super::decoder::{ChunkArgs, ContextArgs};
 use super::exit::Usage;
 use super::load::{Loaded, load};
 use super::output::{self, Stdout, Summary};
 use super::progress::Progress;
 
+mod edit;
 mod plan;
+mod price;
 mod scorer;
 
+use edit::EditArgs;
 use scorer::{Sizes, VariantScorer};
 
 /// Records between two looks at the disk: the unit of resuming.
@@ -38,6 +42,8 @@ pub(crate) struct Args {
     model: ModelArgs,
     #[command(flatten)]
     context: ContextArgs,
+    #[command(flatten)]
+    chunk: ChunkArgs,
     /// Scores to compute [default: llr for decoders, pll for encoders]
     #[arg(long, value_name = "SCORES", value_delimiter = ',', value_enum)]
     score: Vec<Score>,
@@ -53,6 +59,8 @@ pub(crate) struct Args {
     /// llr: the mean over both strands
     #[arg(long)]
     both_strands: bool,
+    #[command(flatten)]
+    edit: EditArgs,
     /// Score variants near N or other codes too; the model reads them as unknown
     #[arg(long)]
     allow_n: bool,
@@ -68,7 +76,7 @@ pub(crate) struct Args {
     /// Begin anew where an unfinished run could be continued
     #[arg(long)]
     restart: bool,
-    /// Print what would be done, and do nothing
+    /// Print what would be done, and what memory and about what time it takes, and do nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -94,8 +102,11 @@ impl Score {
         }
     }
 
-    fn field(self) -> Field {
+    fn field(self, edit: &EditArgs) -> Field {
         let description = match self {
+            Self::Llr if edit.pie().is_some() => {
+                "about ln P(alt) - ln P(ref) under the model, from the variant on, by edits of the cache; negative: less probable"
+            }
             Self::Vep => {
                 "ln(p(ref)/(p(alt)+1e-10)) of the base under the model after what is upstream; positive: less probable"
             }
@@ -142,6 +153,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let seen = plan::scan(&args.input, args.file(), ctx)?;
     let loaded = load(&args.model, ctx)?;
     let scores = args.scores(&loaded)?;
+    args.edit.check(&scores)?;
     let sizes = Sizes::new(args.left, args.right, args.share, !scores.contains(&Score::Pll));
     let scorer = VariantScorer::new(args, &loaded, &reference, scores, sizes, ctx)?;
     let plan = plan::plan(args, &loaded, &scorer, &seen);
@@ -149,12 +161,13 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
         let summary = Summary::new("variants --dry-run")
             .fact("records", seen.records)
             .fact("alternates", seen.alternates)
-            .fact("weights_bytes", loaded.weight_bytes)
-            .fact("tokens_at_once", scorer.tokens())
-            .fact("plan", Value::Object(plan));
-        return ctx.console.summary(&summary, false);
+            .fact("tokens_of_a_window", scorer.tokens());
+        let cost = price::cost(&args.input, &scorer)?;
+        let rates = Rates::measure(&loaded.model, scorer.reading())?;
+        let summary = crate::cli::price::add(summary, &loaded, &cost, &rates, 0.0);
+        return ctx.console.summary(&summary.fact("plan", Value::Object(plan)), false);
     }
-    let fields = || scorer.scores().iter().map(|score| score.field()).collect();
+    let fields = || scorer.scores().iter().map(|score| score.field(&args.edit)).collect();
     let mut writer = match args.file() {
         None => Writer::scratch(fields())?,
         Some(path) if args.restart => Writer::restart(path, &Value::Object(plan.clone()), fields())?,
@@ -194,8 +207,10 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
         .fact("records_resumed", resumed)
         .fact("alternates", written.alternates)
         .fact("alternates_skipped", skipped)
-        .fact("skipped", json!(written.skipped))
-        .fact("output", output::shown(args.file()));
+        .fact("skipped", json!(written.skipped));
+    let summary =
+        if args.edit.pie().is_some() { scorer.errors().tell(summary, &ctx.console) } else { summary };
+    let summary = summary.fact("output", output::shown(args.file()));
     ctx.console.summary(&summary, args.file().is_none())
 }
 

@@ -120,3 +120,23 @@ fn settings_that_make_no_sense_are_refused() {
         .code(2)
         .stderr(predicate::str::contains("needs a decoder"));
 }
+
+#[test]
+fn a_dry_run_prices_prompts_and_steps() {
+    let price = |flags: &str| -> serde_json::Value {
+        let prompt = dna(300, 4);
+        let arguments = ["generate", "-p", &prompt, "-m", MODEL, "--dry-run", "--json"];
+        serde_json::from_str(&stdout(&mut kilobase(arguments.into_iter().chain(flags.split_whitespace()))))
+            .unwrap()
+    };
+    let one = price("--bases 60");
+    assert_eq!((&one["tokens"], &one["steps"]), (&(51 + 10).into(), &10.into()));
+    // The prompt's page is written by each sample and so copied: 3 layers, keys and values of 2 heads of 12 in 4 bytes.
+    let page = 64 * 3 * 2 * 2 * 12 * 4;
+    assert_eq!(one["cache_bytes"], 2 * page);
+    let many = price("--bases 60 -n 8");
+    assert_eq!((&many["tokens"], &many["cache_bytes"]), (&(51 + 80).into(), &(9 * page).into()));
+    for what in ["seconds_per_step", "estimated_seconds", "linear_flop_per_second"] {
+        assert!(many[what].as_f64().unwrap() > 0.0, "{what}");
+    }
+}

@@ -103,7 +103,7 @@ fn what_cannot_be_scored_is_told_and_leaves_no_file() {
         (vec![text(&gap), "-m", MODEL], 1, "no token for \"-\" at base 3"),
         (vec![text(&bad), "-m", MODEL], 1, "'!'"),
         (vec![text(&fasta), "-m", MODEL, "--track", "x.wig"], 1, "x.wig"),
-        (vec![text(&fasta), "-m", MODEL, "--context", "6", "--overlap", "5"], 1, "leaves none to score"),
+        (vec![text(&fasta), "-m", MODEL, "--context", "6", "--overlap", "5"], 1, "leaves none that is new"),
         (vec![text(&fasta), "-m", MODEL, "--cache-policy", "nothing"], 2, "h2o"),
         (vec!["no-such.fa", "-m", MODEL], 3, "no-such.fa"),
     ] {
@@ -116,13 +116,32 @@ fn what_cannot_be_scored_is_told_and_leaves_no_file() {
 }
 
 #[test]
-fn a_dry_run_prices_memory_and_writes_nothing() {
+fn a_dry_run_prices_memory_and_time_and_writes_nothing() {
     let folder = folder(&[("in.fa", &input())]);
     let fasta = folder.path().join("in.fa");
-    let arguments = ["score", text(&fasta), "-m", MODEL, "--dry-run", "--json", "--cache-dtype", "bf16"];
-    let document: serde_json::Value = serde_json::from_str(&stdout(&mut kilobase(arguments))).unwrap();
-    // 51 tokens, 3 layers, keys and values of 2 heads of 12 in 2 bytes.
-    assert_eq!(document["cache_bytes"], 51 * 3 * 2 * 2 * 12 * 2);
-    assert_eq!(document["records"], 3);
+    let price = |flags: &str| -> serde_json::Value {
+        let arguments = ["score", text(&fasta), "-m", MODEL, "--dry-run", "--json", "--cache-dtype", "bf16"];
+        serde_json::from_str(&stdout(&mut kilobase(arguments.into_iter().chain(flags.split_whitespace()))))
+            .unwrap()
+    };
+    let whole = price("");
+    assert_eq!((&whole["records"], &whole["tokens"]), (&3.into(), &(51 + 11 + 2).into()));
+    assert_eq!(whole["cache_bytes"], 0, "short sequences go through side by side");
+    // A page of 64 slots for the 51 tokens: 3 layers, keys and values of 2 heads of 12 in 2 bytes.
+    let page = 64 * 3 * 2 * 2 * 12 * 2;
+    assert_eq!(price("--chunk 16")["cache_bytes"], page);
+    // Twelve tokens stay, and four more before the policy is asked: still a page, but fewer keys are read.
+    let kept = price("--chunk 4 --cache-policy window --cache-budget 12 --context 20");
+    assert_eq!(kept["cache_bytes"], page);
+    let operations = |of: &serde_json::Value, what: &str| of[what].as_f64().unwrap();
+    assert!(operations(&kept, "attention_flop") < 0.6 * operations(&whole, "attention_flop"));
+    for what in ["linear_flop", "linear_flop_per_second", "attention_flop_per_second", "estimated_seconds"] {
+        assert!(operations(&whole, what) > 0.0, "{what}");
+    }
+    let seconds = operations(&whole, "linear_flop") / operations(&whole, "linear_flop_per_second")
+        + operations(&whole, "attention_flop") / operations(&whole, "attention_flop_per_second");
+    assert!((operations(&whole, "estimated_seconds") / seconds - 1.0).abs() < 0.01);
+    let twice = price("--both-strands");
+    assert!((operations(&twice, "linear_flop") / operations(&whole, "linear_flop") - 2.0).abs() < 1e-9);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }

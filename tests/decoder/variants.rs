@@ -190,3 +190,114 @@ fn what_is_wrong_is_told_before_any_work() {
         assert!(!out.exists());
     }
 }
+
+#[test]
+fn a_dry_run_prices_stretches_and_alleles() {
+    let folder = folder(&[("in.vcf", &vcf()), ("ref.fa", &reference())]);
+    let at = |name: &str| folder.path().join(name);
+    let (input, fasta) = (at("in.vcf"), at("ref.fa"));
+    let price = |model: &str, flags: &str| -> serde_json::Value {
+        let all = [
+            "variants",
+            text(&input),
+            "-r",
+            text(&fasta),
+            "-m",
+            model,
+            "--dry-run",
+            "--json",
+            "--left",
+            "120",
+        ];
+        serde_json::from_str(&stdout(&mut kilobase(all.into_iter().chain(flags.split_whitespace())))).unwrap()
+    };
+    let number = |of: &serde_json::Value, what: &str| of[what].as_f64().unwrap();
+    let (llr, vep) = (price(MODEL, "--right 60"), price(MODEL, "--score vep"));
+    for price in [&llr, &vep, &price(ENCODER, "--right 60")] {
+        for what in ["tokens", "linear_flop", "attention_flop", "estimated_seconds", "activation_bytes"] {
+            assert!(number(price, what) > 0.0, "{what}: {price}");
+        }
+    }
+    assert_eq!(llr["records"], 13);
+    // Eight sites of single bases, each with 120 bases before it.
+    assert!(vep["tokens"].as_u64().unwrap().is_multiple_of(21));
+    let both = price(MODEL, "--right 60 --both-strands");
+    assert_eq!(both["tokens"].as_u64().unwrap(), 2 * llr["tokens"].as_u64().unwrap());
+    assert!(number(&price(MODEL, "--right 600"), "tokens") > number(&llr, "tokens"));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2 + usize::from(at("ref.fa.fai").exists()));
+}
+
+/// A table of substitutions, an insertion and a deletion of a whole token, and one of a single base, with bases before and
+/// after them.
+fn edits() -> (String, String) {
+    let contig = dna(3000, 11);
+    let mut table = "chrom\tpos\tref\talt\n".to_owned();
+    for at in [1200_usize, 1260, 1333] {
+        let base = &contig[at - 1..at];
+        writeln!(table, "c1\t{at}\t{base}\t{}", if base == "A" { "G" } else { "A" }).unwrap();
+    }
+    let at = 1300;
+    let base = &contig[at - 1..at];
+    writeln!(table, "c1\t{at}\t{base}\t{base}ACCGTT").unwrap();
+    writeln!(table, "c1\t{at}\t{}\t{base}", &contig[at - 1..at + 6]).unwrap();
+    writeln!(table, "c1\t{at}\t{base}\t{base}A").unwrap();
+    (table, format!(">c1\n{contig}\n"))
+}
+
+fn edited(folder: &TempDir, model: &str, flags: &str) -> (Vec<f64>, serde_json::Value) {
+    let at = |name: &str| folder.path().join(name);
+    let (input, fasta) = (at("in.tsv"), at("ref.fa"));
+    let all = ["variants", text(&input), "-r", text(&fasta), "-m", model, "--right", "900", "--left", "300"];
+    let output =
+        kilobase(all.into_iter().chain(["--json"]).chain(flags.split_whitespace())).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let table = String::from_utf8(output.stdout).unwrap();
+    let scores = rows(&table).iter().map(|line| number(&line[4])).collect();
+    let told = String::from_utf8(output.stderr).unwrap();
+    (scores, serde_json::from_str(told.lines().last().unwrap()).unwrap())
+}
+
+#[test]
+fn edits_of_the_cache_are_exact_in_the_first_layer_and_told_apart_from_exact_scores_in_others() {
+    let (table, reference) = edits();
+    let folder = folder(&[("in.tsv", &table), ("ref.fa", &reference)]);
+    let at = |name: &str| folder.path().join(name);
+    // What edits leave as it was is right in a model of one layer: keys and values depend on nothing but their token.
+    let config = fs::read_to_string(Path::new(MODEL).join("config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    config["num_hidden_layers"] = 1.into();
+    fs::write(at("config.json"), config.to_string()).unwrap();
+    let (config, one) = (at("config.json"), at("one"));
+    kilobase(["model", "init", "--config", text(&config), "-t", MODEL, "-o", text(&one)]).assert().success();
+    let (exact, _) = edited(&folder, text(&one), "");
+    let (pie, told) = edited(&folder, text(&one), "--edit pie --edit-refresh 1 --edit-stride 2");
+    assert_eq!((&told["ratios_edited"], &told["ratios_exact"]), (&5.into(), &1.into()));
+    // Each second prediction stands for two; where none stands for another, edits are exact.
+    assert!(exact.iter().zip(&pie).any(|(a, b)| (a - b).abs() > 1e-3), "{exact:?} {pie:?}");
+    assert!((exact[5] - pie[5]).abs() < 1e-4, "another frame is computed exactly");
+
+    let (exact, told) = edited(&folder, MODEL, "");
+    assert!(told["ratios_edited"].is_null());
+    let (pie, told) = edited(&folder, MODEL, "--edit pie");
+    assert_eq!((&told["ratios_edited"], &told["edits_checked"]), (&5.into(), &5.into()));
+    let errors: Vec<f64> = exact.iter().zip(&pie).map(|(a, b)| (a - b).abs()).collect();
+    let (sum, largest) =
+        (errors[..5].iter().sum::<f64>(), errors[..5].iter().fold(0.0, |a: f64, b| a.max(*b)));
+    let fact = |name: &str| told[name].as_f64().unwrap();
+    assert!((fact("edit_error_mean") - sum / 5.0).abs() < 1e-3 && sum > 1e-3, "{told} {errors:?}");
+    assert!((fact("edit_error_largest") - largest).abs() < 1e-3);
+    let effects: f64 = exact[..5].iter().map(|ratio| ratio.abs()).sum();
+    assert!((fact("edit_error_of_effect") - sum / effects).abs() < 1e-3);
+    assert!(fact("edit_tokens_computed") < 0.4 * fact("edit_tokens"));
+    // With everything computed anew nothing is left to approximate.
+    let (all, told) = edited(&folder, MODEL, "--edit pie --edit-refresh 1000");
+    assert_eq!(told["ratios_edited"], 0);
+    assert!(exact.iter().zip(&all).all(|(a, b)| (a - b).abs() < 1e-4));
+    let (both, _) = edited(&folder, MODEL, "--edit pie --both-strands");
+    assert!(both.iter().all(|ratio| ratio.is_finite()));
+    let (input, fasta) = (at("in.tsv"), at("ref.fa"));
+    kilobase(["variants", text(&input), "-r", text(&fasta), "-m", MODEL, "--edit", "pie", "--score", "vep"])
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("--edit pie is about --score llr"));
+}

@@ -56,6 +56,27 @@ impl KvCache {
         Ok(splice.compute)
     }
 
+    /// Takes over what another cache of the same shape has at some positions, which are not here: tokens that were run
+    /// elsewhere, where they are the last, fill the gap of an edit.
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    pub fn fill(&mut self, other: &Self, positions: Range<u32>) -> Result<(), CacheError> {
+        let shape = |cache: &Self| {
+            let config = &cache.config;
+            (config.layers, config.kv_heads, config.key_dim, config.value_dim, config.key_form())
+        };
+        assert_eq!(shape(self), shape(other), "caches of one shape");
+        for layer in 0..self.layers.len() {
+            let rows = self.layers[layer].take_over(&self.pool, &other.layers[layer], &positions)?;
+            for stage in &mut self.policy.stages {
+                stage.on_append(layer, &self.layers[layer], rows);
+            }
+        }
+        self.length = self.length.max(positions.end);
+        Ok(())
+    }
+
     /// Slots by how far they move, those that stay left out.
     fn shifts(&self, layer: usize, splice: &Splice) -> BTreeMap<i64, Vec<Vec<usize>>> {
         let view = &self.layers[layer];

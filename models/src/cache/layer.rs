@@ -114,6 +114,31 @@ impl LayerCache {
         })
     }
 
+    /// Appends the slots of another layer at some positions, their keys as they are stored; returns the most of a head.
+    pub(super) fn take_over(
+        &mut self,
+        pool: &PagePool,
+        other: &Self,
+        positions: &Range<u32>,
+    ) -> Result<usize, CacheError> {
+        let mut most = 0;
+        let (mut key, mut value) = (vec![0.0; self.key_dim], vec![0.0; self.value_dim]);
+        for (head, cache) in self.heads.iter_mut().enumerate() {
+            let before = cache.positions.len();
+            for (slot, position) in other.positions(head).iter().enumerate() {
+                if positions.contains(position) {
+                    other.keys(head, slot..slot + 1, &mut key);
+                    other.values(head, slot..slot + 1, &mut value);
+                    cache.keys.push(pool, &key)?;
+                    cache.values.push(pool, &value)?;
+                    cache.positions.push(*position);
+                }
+            }
+            most = most.max(cache.positions.len() - before);
+        }
+        Ok(most)
+    }
+
     pub(super) fn save(&self, out: &mut Encoder<'_>) -> Result<(), FileFault> {
         for head in &self.heads {
             out.u32s(&head.positions);

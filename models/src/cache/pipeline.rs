@@ -3,7 +3,7 @@
 use super::Config;
 use super::error::PolicyError;
 use super::policy::{CachePolicy, Granularity, Kind};
-use kilobase_kernels::attention::{AttnSpec, KeyForm};
+use kilobase_kernels::attention::{AttnSpec, Collect, KeyForm};
 
 /// Policies in the order evict, transform, select: at most one that evicts and one that selects. Decorators such as
 /// [`KvCrush`](super::policy::kvcrush::KvCrush) wrap an evictor and count as one.
@@ -16,6 +16,11 @@ impl Pipeline {
     /// No policy: everything is kept and read.
     pub fn none() -> Self {
         Self::default()
+    }
+
+    /// Whether there is no policy.
+    pub fn is_none(&self) -> bool {
+        self.stages.is_empty()
     }
 
     /// Checks that the stages go together.
@@ -68,6 +73,27 @@ impl Pipeline {
     /// Names and settings of the stages.
     pub fn name(&self) -> String {
         self.stages.iter().map(|stage| stage.name()).collect::<Vec<_>>().join(" | ")
+    }
+
+    /// As [`CachePolicy::kept`], of all stages.
+    pub fn kept(&self, layer: usize, slots: usize, length: u32) -> usize {
+        self.stages.iter().fold(slots, |slots, stage| stage.kept(layer, slots, length))
+    }
+
+    /// As [`CachePolicy::reads`], of all stages.
+    pub fn reads(&self, slots: usize) -> usize {
+        self.stages.iter().fold(slots, |slots, stage| stage.reads(slots))
+    }
+
+    /// As [`CachePolicy::narrowed`], of all stages.
+    pub fn narrowed(&self, slots: usize, key_dim: usize) -> (usize, usize) {
+        let of = self.stages.iter().map(|stage| stage.narrowed(slots, key_dim));
+        of.max_by_key(|(narrowed, _)| *narrowed).unwrap_or((0, key_dim))
+    }
+
+    /// Sums of attention that the stages ask for.
+    pub fn stats(&self) -> impl Iterator<Item = Collect> + '_ {
+        self.stages.iter().filter_map(|stage| stage.needs().stats)
     }
 
     /// The form of stored keys that a stage asks for, if one does.

@@ -189,6 +189,22 @@ pub trait CachePolicy: ClonePolicy + Debug + Send + Sync {
     /// Slots changed their place or went: slot `i` of a head was slot `moves[head][i]`. `view` is after the change.
     fn on_move(&mut self, _layer: usize, _view: &dyn KvView, _moves: &[Vec<usize>]) {}
 
+    /// How many slots of a head stay, at the most, of `slots` after a chunk of several tokens up to `length`. This and the
+    /// next two are what a price is counted from before any work.
+    fn kept(&self, _layer: usize, slots: usize, _length: u32) -> usize {
+        slots
+    }
+
+    /// How many keys a query reads that may see `slots`, the search for them not counted.
+    fn reads(&self, slots: usize) -> usize {
+        slots
+    }
+
+    /// How many of `slots` have lost channels of their keys, and how many channels of `key_dim` those keep.
+    fn narrowed(&self, _slots: usize, key_dim: usize) -> (usize, usize) {
+        (0, key_dim)
+    }
+
     /// Writes the state.
     fn save(&self, _out: &mut Encoder<'_>) {}
 

@@ -42,6 +42,13 @@ impl Rows {
         self.pages.iter().map(|page| page.len()).sum()
     }
 
+    /// Bytes of the pages of `len` rows.
+    pub(super) fn bytes_of(store: Store, axis: Axis, dim: usize, slots: usize, len: usize) -> usize {
+        let open = Self::new(store, axis, dim, slots);
+        len / slots * open.layout(slots).bytes(slots)
+            + if len.is_multiple_of(slots) { 0 } else { open.layout(0).bytes(slots) }
+    }
+
     /// Layout of a page of which `rows` rows are used: an 8-bit page is f32 until it is full.
     fn layout(&self, rows: usize) -> Layout {
         match self.layout.store {

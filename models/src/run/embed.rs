@@ -1,57 +1,13 @@
 //! Sequences in, rows of numbers out.
 
-use super::Pooling;
-use crate::family::Model;
+use super::pool::Pool;
+use super::price::Pricer;
+use super::reading::{Piece, Wanted};
+use super::{Error, Pooling, Reading};
+use crate::family::{Model, values};
 use kilobase_data::batch::{PackedBatch, pack_by_budget};
-use kilobase_data::tokenize::{self, Encoding, Tokenizer};
+use kilobase_data::tokenize::{Encoding, Span, Tokenizer};
 use rayon::prelude::*;
-
-/// What can go wrong with one sequence or one batch.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The tokenizer refused a sequence.
-    #[error("sequence {index} of the batch")]
-    Tokenize {
-        /// Index into the sequences given.
-        index: usize,
-        /// What it refused.
-        #[source]
-        source: tokenize::Error,
-    },
-    /// The tokenizer gave an id that the model has no embedding for.
-    #[error("token id {id} is not below the model's vocabulary of {vocabulary}")]
-    Id {
-        /// The id.
-        id: u32,
-        /// Entries of the model's vocabulary.
-        vocabulary: usize,
-    },
-    /// Nothing to pool.
-    #[error("sequence {index} of the batch has no token to pool with {pooling}")]
-    Nothing {
-        /// Index into the sequences given.
-        index: usize,
-        /// The pooling asked for.
-        pooling: Pooling,
-    },
-    /// A batch would not fit.
-    #[error("a batch of {tokens} tokens needs about {need} bytes of memory, {limit} are to be had")]
-    Memory {
-        /// Tokens of the batch.
-        tokens: usize,
-        /// Estimated bytes.
-        need: u64,
-        /// The limit that was set.
-        limit: u64,
-    },
-    /// The numbers are not numbers.
-    #[error("sequence {index} of the batch gave values that are not finite; are the weights sound?")]
-    NotFinite {
-        /// Index into the sequences given.
-        index: usize,
-    },
-}
 
 /// The embedding of one sequence.
 #[derive(Clone, Debug)]
@@ -72,8 +28,8 @@ pub struct Embedder<'a> {
     pub layer: usize,
     /// How a sequence's states become rows.
     pub pooling: Pooling,
-    /// Tokens that go through the model at once; a longer sequence goes alone.
-    pub batch_tokens: usize,
+    /// How sequences are read. An encoder takes `chunk` tokens at once, and a longer sequence alone and whole.
+    pub reading: Reading,
     /// Refuse a batch that would need more bytes than this beyond the weights.
     pub memory_limit: Option<u64>,
 }
@@ -88,11 +44,11 @@ impl Embedder<'_> {
         self.embed_with(sequences, |_| {})
     }
 
-    /// The same, telling `done` after each batch which sequences it held.
+    /// The same, telling `done` how many letters more were read.
     pub fn embed_with(
         &self,
         sequences: &[&[u8]],
-        mut done: impl FnMut(&[usize]),
+        mut done: impl FnMut(usize),
     ) -> Result<Vec<Embedding>, Error> {
         let encodings: Vec<Encoding> = sequences
             .par_iter()
@@ -105,40 +61,82 @@ impl Embedder<'_> {
         if let Some(&id) = encodings.iter().flat_map(|e| &e.ids).find(|&&id| id as usize >= vocabulary) {
             return Err(Error::Id { id, vocabulary });
         }
-        let lengths: Vec<usize> = encodings.iter().map(|e| e.ids.len()).collect();
+        let lengths: Vec<usize> = encodings.iter().map(Encoding::len).collect();
+        self.check_memory(&lengths)?;
         let width = self.model.hidden_size();
-        let mut rows: Vec<Option<Vec<f32>>> = vec![None; sequences.len()];
-        for members in pack_by_budget(&lengths, self.batch_tokens) {
-            let tokens: usize = members.iter().map(|&m| lengths[m]).sum();
-            let need = self.model.activation_bytes(tokens);
-            if let Some(limit) = self.memory_limit.filter(|&limit| need > limit) {
-                return Err(Error::Memory { tokens, need, limit });
-            }
-            let batch = PackedBatch::from_encodings(members.iter().map(|&m| &encodings[m]));
-            let states = self.model.state(&batch, self.layer);
-            let pooled: Vec<(usize, Vec<f32>)> = members
-                .par_iter()
-                .zip(batch.cu_seqlens().par_windows(2))
-                .map(|(&index, span)| {
-                    let states = &states[span[0] * width..span[1] * width];
-                    let row = self.pooling.pool(states, width, &encodings[index].special);
-                    let row = row.ok_or(Error::Nothing { index, pooling: self.pooling })?;
-                    if row.iter().all(|x| x.is_finite()) {
-                        Ok((index, row))
-                    } else {
-                        Err(Error::NotFinite { index })
-                    }
+        let mut pools: Vec<Option<Pool>> = vec![Some(Pool::new(self.pooling, width)); sequences.len()];
+        let mut add = |states: &[f32], pieces: &[Piece]| {
+            let taken: Vec<(&Piece, Pool)> = pieces
+                .iter()
+                .map(|piece| {
+                    (piece, pools[piece.sequence].take().expect("a sequence is in one piece of a batch"))
                 })
-                .collect::<Result<_, _>>()?;
-            for (index, row) in pooled {
-                rows[index] = Some(row);
+                .collect();
+            let pooled: Vec<(usize, Pool)> = taken
+                .into_par_iter()
+                .map(|(piece, mut pool)| {
+                    let rows = piece.row..piece.row + piece.tokens.len();
+                    let special = &encodings[piece.sequence].special[piece.tokens.clone()];
+                    pool.add(&states[rows.start * width..rows.end * width], special);
+                    (piece.sequence, pool)
+                })
+                .collect();
+            for (sequence, pool) in pooled {
+                pools[sequence] = Some(pool);
             }
-            done(&members);
+            let letters = |piece: &Piece| -> usize {
+                encodings[piece.sequence].spans[piece.tokens.clone()].iter().map(Span::len).sum()
+            };
+            done(pieces.iter().map(letters).sum());
+        };
+        match self.model {
+            Model::Generator { model, .. } => {
+                let start = self.tokenizer.special().start;
+                let wanted = Wanted::State { layer: self.layer };
+                self.reading.read(model, &encodings, start, wanted, |states, pieces| {
+                    add(&values(states), pieces);
+                    Ok(())
+                })?;
+            }
+            Model::DnaBert2 { .. } => {
+                for members in pack_by_budget(&lengths, self.reading.chunk) {
+                    let batch = PackedBatch::from_encodings(members.iter().map(|&m| &encodings[m]));
+                    let spans = batch.spans().zip(members);
+                    let pieces: Vec<Piece> = spans
+                        .map(|(span, sequence)| Piece { sequence, tokens: 0..span.len(), row: span.start })
+                        .collect();
+                    add(&self.model.state(&batch, self.layer), &pieces);
+                }
+            }
         }
-        let embeddings = rows.into_iter().zip(encodings).map(|(rows, encoding)| Embedding {
-            rows: rows.expect("every sequence is in one batch"),
-            encoding,
-        });
-        Ok(embeddings.collect())
+        pools
+            .into_iter()
+            .zip(encodings)
+            .enumerate()
+            .map(|(index, (pool, encoding))| {
+                let pool = pool.expect("given back after each batch");
+                let rows = pool.finish().ok_or(Error::Nothing { index, pooling: self.pooling })?;
+                if !rows.iter().all(|x| x.is_finite()) {
+                    return Err(Error::NotFinite { index });
+                }
+                Ok(Embedding { rows, encoding })
+            })
+            .collect()
+    }
+
+    /// Refuses what would not fit, before any work.
+    fn check_memory(&self, lengths: &[usize]) -> Result<(), Error> {
+        let Some(limit) = self.memory_limit else { return Ok(()) };
+        let pricer = Pricer::states(self.model, &self.reading, self.layer);
+        let check = |tokens: usize, need: u64| {
+            if need > limit { Err(Error::Memory { tokens, need, limit }) } else { Ok(()) }
+        };
+        let (short, long): (Vec<usize>, Vec<usize>) =
+            lengths.iter().partition(|&&tokens| self.reading.is_packed(tokens));
+        for members in pack_by_budget(&short, self.reading.chunk) {
+            let tokens = members.iter().map(|&m| short[m]).sum();
+            check(tokens, self.model.activation_bytes(tokens))?;
+        }
+        long.into_iter().try_for_each(|tokens| check(tokens, pricer.sequence(tokens).bytes()))
     }
 }

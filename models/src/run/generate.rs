@@ -1,6 +1,7 @@
 //! Sequences from a decoder.
 
-use super::score::{PAGE, encode};
+use super::reading::PAGE;
+use super::score::encode;
 use crate::cache::{CacheError, KvCache, PagePool, Pipeline, PolicyError, Store};
 use crate::decode::constraint::{self, Engine, Place};
 use crate::decode::mask::Mask;
@@ -18,7 +19,7 @@ use rand::rngs::ChaCha8Rng;
 pub enum Error {
     /// The prompt cannot be read.
     #[error("the prompt: {0}")]
-    Prompt(#[source] super::score::Error),
+    Prompt(#[source] super::Error),
     /// The prompt ends within a k-mer, after which models write what they learned to follow an unknown token.
     #[error("the prompt has {bases} bases, not a multiple of {k}")]
     PromptLength {

@@ -14,7 +14,7 @@ pub enum Pooling {
     Max,
     /// State of the first token (`[CLS]`).
     Cls,
-    /// State of the last token (`[SEP]` in encoders).
+    /// State of the last token: `[SEP]` in encoders; in decoders the one that has seen the whole sequence.
     Last,
     /// One row a token, special tokens included.
     None,
@@ -37,50 +37,84 @@ impl Pooling {
         }
     }
 
-    /// Pools `states` `[tokens, width]`; `special[t]` marks tokens that the tokenizer added.
-    ///
-    /// Sums run in f64 in token order, so a sequence gives the same row in any batch that gives the same
-    /// states. Returns `None` where there is nothing to pool: no token, or no token that stands for bases.
+    /// Pools `states` `[tokens, width]`; `special[t]` marks tokens that the tokenizer added. As [`Pool`] in one piece.
     ///
     /// # Panics
     /// If `states` is not one row of `width` values a token.
     pub fn pool(self, states: &[f32], width: usize, special: &[bool]) -> Option<Vec<f32>> {
-        assert_eq!(states.len(), width * special.len(), "one row a token");
-        if states.is_empty() {
-            return None;
-        }
-        match self {
-            Self::Mean => mean(states.chunks_exact(width), width),
-            Self::MeanNoSpecial => {
-                let rows = states.chunks_exact(width).zip(special);
-                mean(rows.filter(|(_, special)| !**special).map(|(row, _)| row), width)
-            }
-            Self::Max => {
-                let mut largest = vec![f32::NEG_INFINITY; width];
-                for row in states.chunks_exact(width) {
-                    for (m, &x) in largest.iter_mut().zip(row) {
-                        *m = m.max(x);
-                    }
-                }
-                Some(largest)
-            }
-            Self::Cls => Some(states[..width].to_vec()),
-            Self::Last => Some(states[states.len() - width..].to_vec()),
-            Self::None => Some(states.to_vec()),
-        }
+        let mut pool = Pool::new(self, width);
+        pool.add(states, special);
+        pool.finish()
     }
 }
 
-fn mean<'a>(rows: impl Iterator<Item = &'a [f32]>, width: usize) -> Option<Vec<f32>> {
-    let mut sum = vec![0.0_f64; width];
-    let mut count = 0_u64;
-    for row in rows {
-        count += 1;
-        for (s, &x) in sum.iter_mut().zip(row) {
-            *s += f64::from(x);
+/// Pools the tokens of one sequence as they come.
+///
+/// Sums run in f64 in token order, so a sequence gives the same row in any batch and any chunks that give the same states.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    pooling: Pooling,
+    width: usize,
+    /// Tokens that count so far.
+    tokens: u64,
+    sums: Vec<f64>,
+    rows: Vec<f32>,
+}
+
+impl Pool {
+    /// For rows of `width` numbers.
+    pub fn new(pooling: Pooling, width: usize) -> Self {
+        let sums = match pooling {
+            Pooling::Mean | Pooling::MeanNoSpecial => vec![0.0; width],
+            _ => Vec::new(),
+        };
+        Self { pooling, width, tokens: 0, sums, rows: Vec::new() }
+    }
+
+    /// Adds the next tokens: their states `[tokens, width]`, and which of them the tokenizer added.
+    ///
+    /// # Panics
+    /// If `states` is not one row of `width` values a token.
+    pub fn add(&mut self, states: &[f32], special: &[bool]) {
+        let Self { pooling, width, .. } = *self;
+        assert_eq!(states.len(), width * special.len(), "one row a token");
+        for (row, &special) in states.chunks_exact(width).zip(special) {
+            match pooling {
+                Pooling::MeanNoSpecial if special => continue,
+                Pooling::Mean | Pooling::MeanNoSpecial => {
+                    for (sum, &x) in self.sums.iter_mut().zip(row) {
+                        *sum += f64::from(x);
+                    }
+                }
+                Pooling::Max if self.tokens > 0 => {
+                    for (largest, &x) in self.rows.iter_mut().zip(row) {
+                        *largest = largest.max(x);
+                    }
+                }
+                Pooling::Cls if self.tokens > 0 => {}
+                Pooling::Max | Pooling::Cls | Pooling::Last => {
+                    self.rows.clear();
+                    self.rows.extend(row);
+                }
+                Pooling::None => self.rows.extend(row),
+            }
+            self.tokens += 1;
         }
     }
-    (count > 0).then(|| sum.into_iter().map(|s| (s / count as f64) as f32).collect())
+
+    /// The pooled row, or one row a token with [`Pooling::None`]. `None` where there is nothing to pool: no token, or no token
+    /// that stands for bases.
+    pub fn finish(self) -> Option<Vec<f32>> {
+        if self.tokens == 0 {
+            return None;
+        }
+        match self.pooling {
+            Pooling::Mean | Pooling::MeanNoSpecial => {
+                Some(self.sums.into_iter().map(|sum| (sum / self.tokens as f64) as f32).collect())
+            }
+            _ => Some(self.rows),
+        }
+    }
 }
 
 impl fmt::Display for Pooling {
@@ -118,6 +152,17 @@ mod tests {
         assert_eq!(pool(Pooling::Cls), [1.0, -2.0]);
         assert_eq!(pool(Pooling::Last), [5.0, 0.0]);
         assert_eq!(pool(Pooling::None), STATES);
+    }
+
+    #[test]
+    fn pieces_give_the_bits_of_the_whole() {
+        for pooling in Pooling::ALL {
+            let mut pool = Pool::new(pooling, 2);
+            pool.add(&STATES[..2], &SPECIAL[..1]);
+            pool.add(&[], &[]);
+            pool.add(&STATES[2..], &SPECIAL[1..]);
+            assert_eq!(pool.finish(), pooling.pool(&STATES, 2, &SPECIAL), "{pooling}");
+        }
     }
 
     #[test]

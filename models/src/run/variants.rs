@@ -1,13 +1,27 @@
 //! How much less probable a decoder finds a changed sequence.
 
+use super::Error;
 use super::kmers::{Kmers, law};
-use super::score::{Error, Scorer, Targets, encode, select};
+use super::reading::PAGE;
+use super::score::{Scorer, Targets, encode, select};
 use crate::cache::{KvCache, PagePool, Pipeline};
 use crate::family::generator::Generator;
 use crate::family::values;
 use burn::tensor::Tensor;
 use kilobase_data::batch::PackedBatch;
 use kilobase_data::tokenize::{Encoding, Tokenizer};
+
+mod pie;
+
+pub use pie::Pie;
+
+use pie::{Layout, Pending};
+
+/// The last state of a token, `[1, hidden]`.
+type Last = Tensor<2>;
+
+/// Predictions over edited caches that are made at once: each has a fork of the cache.
+const FORKS: usize = 256;
 
 /// Added to the alternate's probability by the GENERator authors' script.
 const AUTHOR_EPSILON: f64 = 1e-10;
@@ -97,8 +111,17 @@ pub struct Ratio {
     pub log_ratio: f64,
     /// Tokens before the change, which were computed once for all edits.
     pub shared: usize,
-    /// Tokens from the change on, which were computed for this edit.
+    /// Tokens from the change on.
     pub own: usize,
+    /// How many of those were computed for this edit: all of them, and the ratio is exact, or fewer by [`Pie`].
+    pub run: usize,
+}
+
+impl Ratio {
+    /// Whether nothing was approximated.
+    pub fn is_exact(&self) -> bool {
+        self.run == self.own
+    }
 }
 
 impl Scorer<'_> {
@@ -107,6 +130,16 @@ impl Scorer<'_> {
     /// The sequence goes through the model once. Each edit starts from a fork of its cache at the first token that differs,
     /// which is exact: nothing before it sees it. Only what comes after is computed anew, several edits at a time.
     pub fn ratios(&self, sequence: &[u8], edits: &[Edit]) -> Result<Vec<Ratio>, Error> {
+        self.ratios_by(sequence, edits, None)
+    }
+
+    /// The same with less work, approximately: what follows an edit is read from the cache of the sequence itself, edited.
+    /// Edits that leave too little as it was are computed exactly.
+    pub fn edited_ratios(&self, sequence: &[u8], edits: &[Edit], pie: Pie) -> Result<Vec<Ratio>, Error> {
+        self.ratios_by(sequence, edits, Some(pie))
+    }
+
+    fn ratios_by(&self, sequence: &[u8], edits: &[Edit], pie: Option<Pie>) -> Result<Vec<Ratio>, Error> {
         let kmers = Kmers::new(self.tokenizer);
         let (ends, changed): (Vec<usize>, Vec<Vec<u8>>) =
             edits.iter().map(|edit| edit.texts(sequence)).unzip();
@@ -114,8 +147,8 @@ impl Scorer<'_> {
         let others: Vec<Encoding> =
             changed.iter().map(|text| encode(self.tokenizer, 0, text)).collect::<Result<_, _>>()?;
         for encoding in others.iter().chain([&own]) {
-            if encoding.len() > self.context {
-                return Err(Error::TooLong { tokens: encoding.len(), context: self.context });
+            if encoding.len() > self.reading.context {
+                return Err(Error::TooLong { tokens: encoding.len(), context: self.reading.context });
             }
         }
         let targets = |text, encoding| Targets { index: 0, text, encoding, kmers: kmers.as_ref() };
@@ -123,26 +156,43 @@ impl Scorer<'_> {
         let other_targets: Vec<Targets<'_>> =
             changed.iter().zip(&others).map(|(text, encoding)| targets(text, encoding)).collect();
         let shared: Vec<usize> = other_targets.iter().map(|other| own_targets.shared(other)).collect();
+        let own_ends: Vec<Encoding> = match pie {
+            Some(_) => {
+                let encode = |end: &usize| encode(self.tokenizer, 0, &sequence[..*end]);
+                ends.iter().map(encode).collect::<Result<_, _>>()?
+            }
+            None => Vec::new(),
+        };
+        let own_of = |edit: usize| targets(&sequence[..ends[edit]], &own_ends[edit]);
+        let mut layouts: Vec<Option<Layout>> = (0..edits.len())
+            .map(|edit| pie::layout(pie?, &own_of(edit), &other_targets[edit], shared[edit]))
+            .collect();
         let mut order: Vec<usize> = (0..edits.len()).collect();
         order.sort_by_key(|&edit| shared[edit]);
 
-        let pool = PagePool::new(super::score::PAGE);
-        let mut cache = self.model.cache(&pool, Pipeline::none(), self.store, "")?;
+        let pool = PagePool::new(PAGE);
+        let mut cache = self.model.cache(&pool, Pipeline::none(), self.reading.store, "")?;
         // Logarithms of the probabilities of the letters of the sequence itself.
         let mut log_own = vec![0.0; sequence.len()];
         let mut last: Option<Tensor<2>> = None;
         let mut next = 0;
-        let mut results = vec![None; edits.len()];
+        let mut results: Vec<Option<f64>> = vec![None; edits.len()];
+        let mut pending: Vec<Pending<'_>> = Vec::new();
         let mut batch: Vec<Fork> = Vec::new();
         let mut waiting = 0;
         for edit in order {
             while next < shared[edit] {
-                let end = shared[edit].min(next + self.chunk);
+                let end = shared[edit].min(next + self.reading.chunk);
                 last = Some(self.advance(&mut cache, &own_targets, next..end, last, &mut log_own)?);
                 next = end;
             }
+            if let Some(layout) = layouts[edit].take() {
+                let last = last.clone().expect("a start token");
+                pending.push(Pending { edit, layout, own: own_of(edit), other: &other_targets[edit], last });
+                continue;
+            }
             let tokens = others[edit].len() - shared[edit];
-            if waiting + tokens > self.chunk && !batch.is_empty() {
+            if waiting + tokens > self.reading.chunk && !batch.is_empty() {
                 self.finish(std::mem::take(&mut batch), &other_targets, &shared, &mut results)?;
                 waiting = 0;
             }
@@ -154,7 +204,7 @@ impl Scorer<'_> {
         let end = ends.iter().copied().max().unwrap_or(0);
         let counted = own.spans.iter().take_while(|span| span.start < end).count();
         while next + 1 < counted {
-            let end = (counted - 1).min(next + self.chunk);
+            let end = (counted - 1).min(next + self.reading.chunk);
             last = Some(self.advance(&mut cache, &own_targets, next..end, last, &mut log_own)?);
             next = end;
         }
@@ -162,15 +212,30 @@ impl Scorer<'_> {
             let letters = self.letters(&last, &[0], |_| (&own_targets, next))?;
             own_targets.write(next, &letters[0], &mut log_own);
         }
+        let mut edited: Vec<Option<Ratio>> = vec![None; edits.len()];
+        let mut rest = &pending[..];
+        while !rest.is_empty() {
+            let mut tokens = 0;
+            let mut forks = 0;
+            let fits = rest.iter().take_while(|pending| {
+                tokens += pending.layout.run();
+                forks += pending.layout.sampled();
+                tokens <= self.reading.chunk && forks <= FORKS
+            });
+            let (now, later) = rest.split_at(fits.count().max(1));
+            self.edited(&cache, now, &log_own, &mut edited)?;
+            rest = later;
+        }
         let ratio = |(edit, log_other): (usize, Option<f64>)| {
+            if let Some(ratio) = edited[edit] {
+                return finite(ratio, edit);
+            }
             // Letters that both have in common and are not in a shared token were computed for both.
             let start = own.spans.get(shared[edit]).map_or(sequence.len(), |span| span.start);
             let own_sum: f64 = log_own[start..ends[edit].max(start)].iter().sum();
             let log_ratio = log_other.expect("every edit is finished") - own_sum;
-            if !log_ratio.is_finite() {
-                return Err(Error::NotFinite { index: edit });
-            }
-            Ok(Ratio { log_ratio, shared: shared[edit], own: others[edit].len() - shared[edit] })
+            let own = others[edit].len() - shared[edit];
+            finite(Ratio { log_ratio, shared: shared[edit], own, run: own }, edit)
         };
         results.into_iter().enumerate().map(ratio).collect()
     }
@@ -253,6 +318,10 @@ impl Scorer<'_> {
         }
         Ok(())
     }
+}
+
+fn finite(ratio: Ratio, index: usize) -> Result<Ratio, Error> {
+    if ratio.log_ratio.is_finite() { Ok(ratio) } else { Err(Error::NotFinite { index }) }
 }
 
 /// An edit that waits for its turn.

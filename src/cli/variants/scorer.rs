@@ -1,5 +1,6 @@
 //! From records to scores: windows of the reference, and what the model says of them.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use anyhow::bail;
@@ -8,11 +9,13 @@ use kilobase::data::regions::Reference;
 use kilobase::data::tokenize::Tokenizer;
 use kilobase::data::variants::{Edit, Outcome, Reason, Record, Scores, classify};
 use kilobase::models::family::Model;
+use kilobase::models::run::Reading;
 use kilobase::models::run::kmers::Kmers;
 use kilobase::models::run::mlm;
 use kilobase::models::run::score::Scorer;
-use kilobase::models::run::variants::{self, Site};
+use kilobase::models::run::variants::{self, Pie, Ratio, Site};
 
+use super::edit::Errors;
 use super::{Args, Score};
 use crate::cli::Ctx;
 use crate::cli::exit::Usage;
@@ -50,7 +53,9 @@ pub(super) struct VariantScorer<'a> {
     k: u64,
     both_strands: bool,
     allow_n: bool,
-    batch_tokens: usize,
+    reading: Reading,
+    pie: Option<Pie>,
+    errors: RefCell<Errors>,
 }
 
 impl<'a> VariantScorer<'a> {
@@ -64,7 +69,13 @@ impl<'a> VariantScorer<'a> {
     ) -> anyhow::Result<Self> {
         let decoder = loaded.decoder("").ok();
         let tokenizer = &*loaded.tokenizer;
-        let scorer = decoder.map(|decoder| args.context.scorer(decoder, tokenizer, 0, ctx)).transpose()?;
+        let reading = if let Some((config, _)) = decoder {
+            args.context.reading(config, 0, args.chunk.chunk, ctx)?
+        } else {
+            args.context.check_none(loaded.model.family())?;
+            Reading::exact(args.chunk.chunk.get())
+        };
+        let scorer = decoder.map(|(_, model)| Scorer { model, tokenizer, reading: reading.clone() });
         let k = Kmers::new(tokenizer).map_or(1, |kmers| kmers.k() as u64);
         let new = Self {
             model: &loaded.model,
@@ -76,10 +87,12 @@ impl<'a> VariantScorer<'a> {
             k,
             both_strands: args.both_strands,
             allow_n: args.allow_n,
-            batch_tokens: args.context.chunk.get(),
+            reading,
+            pie: args.edit.pie(),
+            errors: RefCell::new(args.edit.errors()),
         };
         if let Some(scorer) = &new.scorer {
-            let (tokens, context) = (new.tokens(), scorer.context);
+            let (tokens, context) = (new.tokens(), scorer.reading.context);
             if tokens > context {
                 let (left, right, share) = (sizes.left, sizes.right, sizes.share);
                 bail!(Usage(format!(
@@ -96,6 +109,27 @@ impl<'a> VariantScorer<'a> {
 
     pub(super) fn sizes(&self) -> Sizes {
         self.sizes
+    }
+
+    pub(super) fn model(&self) -> &Model {
+        self.model
+    }
+
+    pub(super) fn tokenizer(&self) -> &dyn Tokenizer {
+        self.tokenizer
+    }
+
+    pub(super) fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
+    /// What edits of the cache got wrong.
+    pub(super) fn errors(&self) -> Errors {
+        *self.errors.borrow()
+    }
+
+    pub(super) fn both_strands(&self) -> bool {
+        self.both_strands
     }
 
     pub(super) fn reference(&self) -> &Reference {
@@ -218,7 +252,7 @@ impl<'a> VariantScorer<'a> {
                 None => sites.push((job.edit.start, at - 1, vec![j])),
             }
         }
-        let a_batch = (self.batch_tokens / self.tokens()).max(1);
+        let a_batch = (self.reading.chunk / self.tokens()).max(1);
         for sites in sites.chunks(a_batch) {
             let alternates: Vec<Vec<u8>> = sites
                 .iter()
@@ -269,7 +303,7 @@ impl<'a> VariantScorer<'a> {
         let (before, after) = if reverse { (right, left) } else { (left, right) };
         let window =
             self.window(first.contig, cell.saturating_sub(before), cell + share + longest + after)?;
-        let context = (scorer.context as u64 - 1) * self.k;
+        let context = (scorer.reading.context as u64 - 1) * self.k;
         let mut results: Vec<Result<f64, Reason>> = Vec::with_capacity(jobs.len());
         let (mut edits, mut members) = (Vec::new(), Vec::new());
         for (j, job) in jobs.iter().enumerate() {
@@ -306,11 +340,31 @@ impl<'a> VariantScorer<'a> {
         let sequence =
             if reverse { alphabet::reverse_complement(&window.bases) } else { window.bases.clone() };
         if !edits.is_empty() {
-            for (j, ratio) in members.into_iter().zip(scorer.ratios(&sequence, &edits)?) {
+            for (j, ratio) in members.into_iter().zip(self.ratios(scorer, &sequence, &edits)?) {
                 results[j] = Ok(ratio.log_ratio);
             }
         }
         Ok(results)
+    }
+
+    /// Exactly, or by edits of which some are computed exactly as well.
+    fn ratios(
+        &self,
+        scorer: &Scorer<'_>,
+        sequence: &[u8],
+        edits: &[variants::Edit],
+    ) -> anyhow::Result<Vec<Ratio>> {
+        let Some(pie) = self.pie else { return Ok(scorer.ratios(sequence, edits)?) };
+        let ratios = scorer.edited_ratios(sequence, edits, pie)?;
+        let mut errors = self.errors.borrow_mut();
+        let sample = errors.sample(&ratios);
+        let checked: Vec<variants::Edit> = sample.iter().map(|&i| edits[i].clone()).collect();
+        if !checked.is_empty() {
+            for (i, exact) in sample.into_iter().zip(scorer.ratios(sequence, &checked)?) {
+                errors.add(ratios[i].log_ratio, exact.log_ratio);
+            }
+        }
+        Ok(ratios)
     }
 
     fn pll(&self, jobs: &[Job<'_>]) -> anyhow::Result<Vec<Result<f64, Reason>>> {
@@ -345,7 +399,7 @@ impl<'a> VariantScorer<'a> {
             bail!("the tokenizer has no mask token, which pseudo-log-likelihoods need");
         };
         let score =
-            mlm::pseudo_log_likelihood(self.model, &encoding.ids, &positions, mask, self.batch_tokens);
+            mlm::pseudo_log_likelihood(self.model, &encoding.ids, &positions, mask, self.reading.chunk);
         let Some(score) = score else {
             bail!("the checkpoint has no masked-language-model head, which pseudo-log-likelihoods need");
         };

@@ -95,6 +95,10 @@ impl<S: Scorer> CachePolicy for Evict<S> {
         Plan::Keep(heads.map(|(h, s)| rank::retain(s, view.positions(h), budget, *sinks, *recent)).collect())
     }
 
+    fn kept(&self, layer: usize, slots: usize, length: u32) -> usize {
+        slots.min(self.retention.budgets.slots(layer, length))
+    }
+
     fn on_move(&mut self, layer: usize, _view: &dyn KvView, moves: &[Vec<usize>]) {
         self.scorer.on_move(layer, moves);
     }

@@ -32,6 +32,11 @@ impl CachePolicy for Policy {
         Needs { key_form: Some(KeyForm::Rotated), ..Needs::new(Kind::Select) }
     }
 
+    fn reads(&self, slots: usize) -> usize {
+        let found = self.sinks + self.window + self.search.keep * self.search.block;
+        if slots <= self.dense { slots } else { slots.min(found) }
+    }
+
     fn select(&mut self, _layer: usize, queries: Queries<'_>, view: &dyn KvView) -> Option<Selection> {
         select(queries, view, self.queries.max(1), self.dense, |group| {
             let Group { head, tokens, queries, seen, .. } = group;

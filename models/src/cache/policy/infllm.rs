@@ -110,6 +110,13 @@ impl CachePolicy for InfLlm {
         Some(Selection { query_block: sizes.chunk, slots })
     }
 
+    fn reads(&self, slots: usize) -> usize {
+        let blocks = self.sizes.blocks_before(slots.saturating_sub(1) as u32);
+        let looked_up = self.sizes.top_k.min(blocks as usize) * self.sizes.block as usize;
+        let first = if blocks == 0 { 0 } else { self.sizes.init as usize };
+        first + looked_up + slots - self.sizes.start(blocks) as usize
+    }
+
     fn on_move(&mut self, layer: usize, view: &dyn KvView, _moves: &[Vec<usize>]) {
         let end = view.positions(0).iter().max().map_or(0, |last| last + 1);
         self.layers[layer].cut(&self.sizes, end);

@@ -49,6 +49,11 @@ impl CachePolicy for Policy {
         })
     }
 
+    fn reads(&self, slots: usize) -> usize {
+        let InfLlmV2 { block, init, local, topk, dense } = self.choice;
+        if slots <= dense { slots } else { slots.min((init + local + topk) * block) }
+    }
+
     fn on_move(&mut self, layer: usize, _view: &dyn KvView, _moves: &[Vec<usize>]) {
         self.units.forget(layer);
     }

@@ -195,6 +195,10 @@ impl<S: Scorer> CachePolicy for KvCrush<S> {
         Plan::Keep(orders.iter().map(slots).collect())
     }
 
+    fn kept(&self, layer: usize, slots: usize, length: u32) -> usize {
+        slots.min(self.retention.budgets.slots(layer, length))
+    }
+
     fn on_move(&mut self, layer: usize, _view: &dyn KvView, moves: &[Vec<usize>]) {
         self.scorer.on_move(layer, moves);
     }

@@ -44,6 +44,14 @@ impl CachePolicy for LmInfinite {
         spec
     }
 
+    fn kept(&self, _layer: usize, slots: usize, _length: u32) -> usize {
+        slots.min((self.local.saturating_sub(1) + self.sinks) as usize)
+    }
+
+    fn reads(&self, slots: usize) -> usize {
+        slots.min((self.local + self.sinks) as usize)
+    }
+
     fn due(&self, _layer: usize, step: Step) -> bool {
         let visible = (self.local.saturating_sub(1) + self.sinks) as usize;
         step.slots > visible && (step.rows > 1 || step.slots >= visible + super::INTERVAL)

@@ -67,6 +67,11 @@ impl CachePolicy for Policy {
         Needs { key_form: Some(KeyForm::Rotated), ..Needs::new(Kind::Select) }
     }
 
+    fn reads(&self, slots: usize) -> usize {
+        let MpCache { coarse, fine, n_fine, .. } = self.sizes;
+        if slots <= self.dense { slots } else { slots.min(n_fine * fine + slots % coarse) }
+    }
+
     fn on_append(&mut self, layer: usize, view: &dyn KvView, _rows: usize) {
         self.clusters.follow(layer, view, |dim| Clustered::new(self.sizes, dim));
     }

@@ -124,6 +124,13 @@ impl CachePolicy for Policy {
         Needs { key_form, fixed_positions: true, ..Needs::new(Kind::Select) }
     }
 
+    /// As far as later queries are like those of the window.
+    fn reads(&self, slots: usize) -> usize {
+        let Sizes { fixed, window, quantile, .. } = self.sizes;
+        let dropped = (f64::from(fixed - window) * quantile) as usize;
+        if slots <= fixed as usize { slots } else { slots - dropped }
+    }
+
     fn select(&mut self, layer: usize, queries: Queries<'_>, view: &dyn KvView) -> Option<Selection> {
         let fixed = self.sizes.fixed;
         if self.layers[layer].heads.is_empty() {

@@ -102,6 +102,13 @@ impl CachePolicy for Think {
         }
     }
 
+    fn narrowed(&self, slots: usize, key_dim: usize) -> (usize, usize) {
+        let pairs = if self.pairs.is_some() { 2 } else { 1 };
+        let dropped = (self.ratio * key_dim as f64).floor() as usize / pairs * pairs;
+        let old = if slots >= self.recent + self.interval { slots - self.recent } else { 0 };
+        (old, key_dim - dropped)
+    }
+
     fn on_append(&mut self, layer: usize, _view: &dyn KvView, rows: usize) {
         let progress = &mut self.layers[layer];
         progress.rows = progress.rows.saturating_add(rows as u64);
