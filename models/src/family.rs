@@ -111,6 +111,14 @@ impl Model {
         }
     }
 
+    /// What the operands of products are rounded to.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::DnaBert2 { model, .. } => model.precision(),
+            Self::Generator { model, .. } => model.precision(),
+        }
+    }
+
     /// State of every token after layer `layer` (0: the embeddings), `[tokens, hidden]` row by row.
     ///
     /// # Panics

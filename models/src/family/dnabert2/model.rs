@@ -130,6 +130,11 @@ impl DnaBert2 {
         self.layers.iter().all(|layer| layer.wqkv.is_packed())
     }
 
+    /// What the operands of products are rounded to.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// Width of a token's state.
     pub fn hidden_size(&self) -> usize {
         self.word_embeddings.val().dims()[1]

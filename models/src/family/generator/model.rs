@@ -122,6 +122,11 @@ impl Generator {
         self.layers.iter().all(|layer| layer.qkv.is_packed())
     }
 
+    /// What the operands of products are rounded to.
+    pub fn precision(&self) -> Precision {
+        self.shape.precision
+    }
+
     /// Whether the checkpoint has the output matrix that scoring and generating need.
     pub fn has_head(&self) -> bool {
         self.lm_head.is_some()

@@ -5,6 +5,7 @@ use crate::cache::{self, CacheError, KvCache, PagePool, Pipeline, Store};
 use crate::family::Model;
 use crate::family::generator::Generator;
 use crate::family::values;
+use crate::nn::Precision;
 use crate::run::reading::PAGE;
 use crate::run::{Error, Reading};
 use kilobase_data::batch::PackedBatch;
@@ -41,11 +42,11 @@ impl Rates {
         // The attention of so few tokens is a small part, and as fast as the rest as far as is known here.
         let cost = Pricer::states(model, &Reading::exact(rows), 1).sequence(rows);
         let linear = (cost.linear_flop + cost.attention_flop) / seconds;
-        Ok(Self { linear, attention: attention(&Shape::of(model), reading.store)? })
+        Ok(Self { linear, attention: attention(&Shape::of(model), model.precision(), reading.store)? })
     }
 }
 
-fn attention(shape: &Shape, store: Store) -> Result<f64, Error> {
+fn attention(shape: &Shape, precision: Precision, store: Store) -> Result<f64, Error> {
     let Shape { heads, kv_heads, head_dim: dim, .. } = *shape;
     let config = cache::Config {
         model: String::new(),
@@ -66,7 +67,7 @@ fn attention(shape: &Shape, store: Store) -> Result<f64, Error> {
     cache.append(0, kv, kv, &(0..KEYS as u32).collect::<Vec<_>>())?;
     // Every query sees every key.
     let positions: Vec<u32> = (KEYS as u32..).take(QUERIES).collect();
-    let spec = AttnSpec { causal: true, ..AttnSpec::new((dim as f32).sqrt().recip()) };
+    let spec = AttnSpec { causal: true, precision, ..AttnSpec::new((dim as f32).sqrt().recip()) };
     let (mut out, mut lse) = (vec![0.0; QUERIES * heads * dim], vec![0.0; QUERIES * heads]);
     let sequence = [Sequence { rows: 0..QUERIES, kv: cache.layer(0) }];
     let seconds = fastest(|| forward(q, &positions, &sequence, &spec, None, &mut out, &mut lse));
