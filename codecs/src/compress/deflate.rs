@@ -28,6 +28,13 @@ const BLOCK: u32 = 16_383;
 /// Equal hashes that zlib looks at once it has a good match, the least of its limits.
 const CHAIN: u32 = 1024;
 
+/// The code of a base, from 0 to 3; none for any other letter.
+#[inline]
+pub(crate) fn base_code(letter: u8) -> Option<u8> {
+    let code = sequence::CODE[usize::from(letter)];
+    (code < 4).then_some(code)
+}
+
 /// A query with all that its pairs share.
 pub struct Query {
     sequence: Sequence,

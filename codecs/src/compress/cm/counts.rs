@@ -1,0 +1,251 @@
+//! How often each base follows each context, for all classes side by side.
+
+use super::{Context, Error, Result};
+
+/// Classes in a step of the mixer. Rows are as wide as a multiple of it.
+pub(super) const LANES: usize = 8;
+
+/// Contexts with keys of so many bits have a row for each key; others are looked up by hash.
+const DIRECT_BITS: u32 = 16;
+
+const KEY_SHIFT: u32 = 64 - Context::KEY_BITS;
+const ROW: u64 = 1 << (KEY_SHIFT - 1);
+const MOST_ROWS: usize = ROW as usize;
+const COUNT_BITS: u32 = 11;
+const CLASS_BITS: u32 = 10;
+const MOST_INLINE: u64 = (1 << COUNT_BITS) - 1;
+
+/// What is known of one context.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Found<'a> {
+    /// It never occurred.
+    Nothing,
+    /// It occurred in one class and before one base only.
+    One { base: u8, class: u16, count: u16 },
+    /// Counts of A in all classes, then of C, G and T.
+    Row(&'a [u16]),
+}
+
+/// The counts of one context.
+#[derive(Clone, Debug)]
+pub(super) struct Counts {
+    context: Context,
+    /// Classes, rounded up to whole steps.
+    width: usize,
+    /// Rows of four times `width`.
+    rows: Vec<u16>,
+    slots: Slots,
+}
+
+#[derive(Clone, Debug)]
+enum Slots {
+    /// The key is the number of the row.
+    Direct,
+    /// Open addressing. A slot holds the key in its upper 40 bits and below either the number of a row, marked, or the only
+    /// count there is: base, class and number. Most long contexts occur once, and take 8 bytes.
+    Hashed { slots: Vec<u64>, used: usize },
+}
+
+impl Counts {
+    /// No counts yet, for so many classes. `letters` to be counted are a hint.
+    pub(super) fn new(context: Context, classes: usize, letters: u64) -> Self {
+        let width = classes.next_multiple_of(LANES);
+        let keys = 1_usize << context.key_bits().min(63);
+        if context.key_bits() <= DIRECT_BITS {
+            return Self { context, width, rows: vec![0; 4 * width * keys], slots: Slots::Direct };
+        }
+        let expected = usize::try_from(letters).unwrap_or(usize::MAX).min(keys).min(1 << 24);
+        let size = expected.next_power_of_two().max(1 << 10);
+        Self { context, width, rows: Vec::new(), slots: Slots::Hashed { slots: vec![0; size], used: 0 } }
+    }
+
+    /// Makes room for more classes.
+    pub(super) fn widen(&mut self, classes: usize) {
+        let width = classes.next_multiple_of(LANES);
+        if width <= self.width {
+            return;
+        }
+        let mut rows = vec![0; self.rows.len() / self.width * width];
+        for (to, from) in rows.chunks_exact_mut(width).zip(self.rows.chunks_exact(self.width)) {
+            to[..self.width].copy_from_slice(from);
+        }
+        (self.width, self.rows) = (width, rows);
+    }
+
+    /// Adds `count` occurrences. Counts stay at their largest.
+    pub(super) fn count(&mut self, key: u64, base: u8, class: usize, count: u16) -> Result<()> {
+        let width = self.width;
+        let (slots, used) = match &mut self.slots {
+            Slots::Direct => {
+                let cell = &mut self.rows[(4 * key as usize + usize::from(base)) * width + class];
+                *cell = cell.saturating_add(count);
+                return Ok(());
+            }
+            Slots::Hashed { slots, used } => (slots, used),
+        };
+        let at = find(slots, key);
+        let slot = slots[at];
+        if slot & ROW != 0 {
+            let row = (slot & (ROW - 1)) as usize;
+            let cell = &mut self.rows[(4 * row + usize::from(base)) * width + class];
+            *cell = cell.saturating_add(count);
+            return Ok(());
+        }
+        if slot != 0 {
+            let (old_base, old_class, old_count) = unpack(slot);
+            let total = u64::from(old_count) + u64::from(count);
+            if old_base == base && usize::from(old_class) == class && total <= MOST_INLINE {
+                slots[at] = pack(key, base, class, total);
+                return Ok(());
+            }
+        } else {
+            *used += 1;
+            if u64::from(count) <= MOST_INLINE {
+                slots[at] = pack(key, base, class, u64::from(count));
+                if 5 * *used > 3 * slots.len() {
+                    grow(slots);
+                }
+                return Ok(());
+            }
+        }
+        // Counts of several kinds, or too large a one, take a row.
+        let row = self.rows.len() / (4 * width);
+        if row >= MOST_ROWS {
+            return Err(Error::TooLarge { context: self.context.to_string() });
+        }
+        self.rows.resize(self.rows.len() + 4 * width, 0);
+        slots[at] = key << KEY_SHIFT | ROW | row as u64;
+        if slot != 0 {
+            let (old_base, old_class, old_count) = unpack(slot);
+            self.rows[(4 * row + usize::from(old_base)) * width + usize::from(old_class)] = old_count;
+        }
+        let cell = &mut self.rows[(4 * row + usize::from(base)) * width + class];
+        *cell = cell.saturating_add(count);
+        if 5 * *used > 3 * slots.len() {
+            grow(slots);
+        }
+        Ok(())
+    }
+
+    /// What a key has.
+    #[inline]
+    pub(super) fn get(&self, key: u64) -> Found<'_> {
+        let row = match &self.slots {
+            Slots::Direct => key as usize,
+            Slots::Hashed { slots, .. } => {
+                let slot = slots[find(slots, key)];
+                if slot == 0 {
+                    return Found::Nothing;
+                }
+                if slot & ROW == 0 {
+                    let (base, class, count) = unpack(slot);
+                    return Found::One { base, class, count };
+                }
+                (slot & (ROW - 1)) as usize
+            }
+        };
+        Found::Row(&self.rows[4 * row * self.width..4 * (row + 1) * self.width])
+    }
+
+    /// Asks the processor for what [`get`](Self::get) will look at.
+    #[inline]
+    pub(super) fn prefetch(&self, key: u64) {
+        match &self.slots {
+            Slots::Direct => prefetch(&self.rows, 4 * key as usize * self.width),
+            Slots::Hashed { slots, .. } => prefetch(slots, start(slots.len(), key)),
+        }
+    }
+
+    /// Adds all counts of another table; `map` gives its classes' numbers here.
+    pub(super) fn add(&mut self, other: &Self, map: &[usize]) -> Result<()> {
+        for (key, base, class, count) in other.sorted() {
+            self.count(key, base, map[usize::from(class)], count)?;
+        }
+        Ok(())
+    }
+
+    /// All counts, in one order whatever the order of counting: by key, base and class.
+    pub(super) fn sorted(&self) -> Vec<(u64, u8, u16, u16)> {
+        let mut all = Vec::new();
+        let mut add_row = |key: u64, row: usize| {
+            let row = &self.rows[4 * row * self.width..4 * (row + 1) * self.width];
+            for (at, &count) in row.iter().enumerate().filter(|(_, count)| **count > 0) {
+                all.push((key, (at / self.width) as u8, (at % self.width) as u16, count));
+            }
+        };
+        match &self.slots {
+            Slots::Direct => (0..self.rows.len() / (4 * self.width)).for_each(|row| add_row(row as u64, row)),
+            Slots::Hashed { slots, .. } => {
+                let mut slots: Vec<u64> = slots.iter().copied().filter(|&slot| slot != 0).collect();
+                slots.sort_unstable();
+                for slot in slots {
+                    if slot & ROW == 0 {
+                        let (base, class, count) = unpack(slot);
+                        all.push((slot >> KEY_SHIFT, base, class, count));
+                    } else {
+                        let row = (slot & (ROW - 1)) as usize;
+                        let width = self.width;
+                        let counts = &self.rows[4 * row * width..4 * (row + 1) * width];
+                        for (at, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+                            all.push((slot >> KEY_SHIFT, (at / width) as u8, (at % width) as u16, count));
+                        }
+                    }
+                }
+            }
+        }
+        all
+    }
+}
+
+#[inline]
+fn pack(key: u64, base: u8, class: usize, count: u64) -> u64 {
+    key << KEY_SHIFT | u64::from(base) << (CLASS_BITS + COUNT_BITS) | (class as u64) << COUNT_BITS | count
+}
+
+#[inline]
+fn unpack(slot: u64) -> (u8, u16, u16) {
+    let base = slot >> (CLASS_BITS + COUNT_BITS) & 3;
+    let class = slot >> COUNT_BITS & ((1 << CLASS_BITS) - 1);
+    (base as u8, class as u16, (slot & MOST_INLINE) as u16)
+}
+
+#[inline]
+fn start(size: usize, key: u64) -> usize {
+    // Fibonacci hashing; sizes are powers of two from 2^10 on.
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - size.trailing_zeros())) as usize
+}
+
+/// The slot of a key, or the empty one where it would stand. There is always an empty slot.
+#[inline]
+fn find(slots: &[u64], key: u64) -> usize {
+    let mask = slots.len() - 1;
+    let mut at = start(slots.len(), key) & mask;
+    loop {
+        let slot = slots[at];
+        if slot == 0 || slot >> KEY_SHIFT == key {
+            return at;
+        }
+        at = (at + 1) & mask;
+    }
+}
+
+fn grow(slots: &mut Vec<u64>) {
+    let old = std::mem::take(slots);
+    *slots = vec![0; 2 * old.len()];
+    for slot in old.into_iter().filter(|&slot| slot != 0) {
+        let at = find(slots, slot >> KEY_SHIFT);
+        slots[at] = slot;
+    }
+}
+
+#[inline]
+fn prefetch<T>(table: &[T], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(place) = table.get(at) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch of an address that is ours; SSE is part of the architecture.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(place).cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (table, at);
+}
