@@ -5,10 +5,16 @@
 //! Sequence Classification with Compressors* (arXiv 2401.14025) and its ancestor by Jiang et al. (ACL 2023).
 
 pub mod bytes;
+pub mod cm;
 pub mod code_length;
 pub mod deflate;
+pub mod dna;
 mod distance;
+pub mod fasta;
 pub mod knn;
+pub mod markov;
+pub mod matrix;
+pub mod tree;
 pub mod zlib;
 
 pub use code_length::CodeLength;

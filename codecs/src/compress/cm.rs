@@ -13,6 +13,7 @@ mod counts;
 mod error;
 mod file;
 mod frame;
+mod lanes;
 mod mixer;
 mod profile;
 mod score;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::frame::{self, amino};
+use super::frame::CODONS;
 use crate::compress::deflate::base_code;
 
 /// A context: which letters before a base its probability depends on.
@@ -94,7 +94,8 @@ impl fmt::Display for Context {
 /// Walks along a sequence with all that contexts need.
 pub(super) struct Walk<'a> {
     sequence: &'a [u8],
-    frame: usize,
+    /// The reading frame, if one is followed.
+    frame: Option<usize>,
     at: usize,
     bases: u64,
     /// Bases since the last other letter.
@@ -105,12 +106,14 @@ pub(super) struct Walk<'a> {
     codons: usize,
     /// The bases of the codon so far; none once it holds another letter.
     codon: Option<u64>,
+    /// How many these are, whole or not.
+    phase: u8,
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(sequence: &'a [u8]) -> Self {
-        let (frame, _) = frame::best(sequence);
-        Self { sequence, frame, at: 0, bases: 0, run: 0, aminos: 0, groups: 0, codons: 0, codon: Some(0) }
+    /// Begins at the first letter. Without a frame there are no contexts in it.
+    pub(super) fn new(sequence: &'a [u8], frame: Option<usize>) -> Self {
+        Self { sequence, frame, at: 0, bases: 0, run: 0, aminos: 0, groups: 0, codons: 0, codon: Some(0), phase: 0 }
     }
 
     /// The base at hand, from 0 to 3; none for another letter. Outer none at the end.
@@ -129,10 +132,11 @@ impl<'a> Walk<'a> {
             Context::Amino(count) => (self.aminos, AMINO_BITS, count),
             Context::Groups(count) => (self.groups, GROUP_BITS, count),
         };
-        let Some(codon) = self.codon.filter(|_| self.codons >= usize::from(count) && self.at >= self.frame) else {
+        let (Some(codon), Some(frame)) = (self.codon, self.frame) else { return NONE };
+        if self.codons < usize::from(count) || self.at < frame {
             return NONE;
-        };
-        let state = match (self.at - self.frame) % 3 {
+        }
+        let state = match self.phase {
             0 => 0,
             1 => 1 + codon,
             _ => 5 + codon,
@@ -148,29 +152,29 @@ impl<'a> Walk<'a> {
             Some(base) => {
                 self.bases = self.bases << 2 | u64::from(base);
                 self.run += 1;
-                self.codon = self.codon.map(|codon| codon << 2 | u64::from(base));
             }
-            None => {
-                self.run = 0;
-                self.codon = None;
-            }
+            None => self.run = 0,
         }
         self.at += 1;
-        if self.at < self.frame || (self.at - self.frame) % 3 != 0 {
+        let Some(frame) = self.frame else { return };
+        if self.at <= frame {
             return;
         }
-        // A codon has ended, or the frame begins here.
-        if self.at > self.frame {
-            match amino(&self.sequence[self.at - 3..self.at]) {
-                Some((amino, group)) => {
-                    self.aminos = self.aminos << AMINO_BITS | u64::from(amino);
-                    self.groups = self.groups << GROUP_BITS | u64::from(group);
-                    self.codons += 1;
-                }
-                None => self.codons = 0,
-            }
+        self.codon = self.codon.zip(base).map(|(codon, base)| codon << 2 | u64::from(base));
+        self.phase += 1;
+        if self.phase < 3 {
+            return;
         }
-        self.codon = Some(0);
+        match self.codon {
+            Some(codon) => {
+                let (amino, group) = CODONS[codon as usize];
+                self.aminos = self.aminos << AMINO_BITS | u64::from(amino);
+                self.groups = self.groups << GROUP_BITS | u64::from(group);
+                self.codons += 1;
+            }
+            None => self.codons = 0,
+        }
+        (self.phase, self.codon) = (0, Some(0));
     }
 }
 

@@ -26,6 +26,15 @@ pub(super) enum Found<'a> {
     Row(&'a [u16]),
 }
 
+/// Where the counts of a key are: the lower part of a slot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Handle(u64);
+
+impl Handle {
+    /// Of a key that has nothing.
+    pub(super) const NOTHING: Self = Self(0);
+}
+
 /// The counts of one context.
 #[derive(Clone, Debug)]
 pub(super) struct Counts {
@@ -54,7 +63,7 @@ impl Counts {
         if context.key_bits() <= DIRECT_BITS {
             return Self { context, width, rows: vec![0; 4 * width * keys], slots: Slots::Direct };
         }
-        let expected = usize::try_from(letters).unwrap_or(usize::MAX).min(keys).min(1 << 24);
+        let expected = usize::try_from(letters / 2).unwrap_or(usize::MAX).min(keys).min(1 << 24);
         let size = expected.next_power_of_two().max(1 << 10);
         Self { context, width, rows: Vec::new(), slots: Slots::Hashed { slots: vec![0; size], used: 0 } }
     }
@@ -102,7 +111,7 @@ impl Counts {
             *used += 1;
             if u64::from(count) <= MOST_INLINE {
                 slots[at] = pack(key, base, class, u64::from(count));
-                if 5 * *used > 3 * slots.len() {
+                if 4 * *used > 3 * slots.len() {
                     grow(slots);
                 }
                 return Ok(());
@@ -121,39 +130,48 @@ impl Counts {
         }
         let cell = &mut self.rows[(4 * row + usize::from(base)) * width + class];
         *cell = cell.saturating_add(count);
-        if 5 * *used > 3 * slots.len() {
+        if 4 * *used > 3 * slots.len() {
             grow(slots);
         }
         Ok(())
     }
 
-    /// What a key has.
-    #[inline]
-    pub(super) fn get(&self, key: u64) -> Found<'_> {
-        let row = match &self.slots {
-            Slots::Direct => key as usize,
-            Slots::Hashed { slots, .. } => {
-                let slot = slots[find(slots, key)];
-                if slot == 0 {
-                    return Found::Nothing;
-                }
-                if slot & ROW == 0 {
-                    let (base, class, count) = unpack(slot);
-                    return Found::One { base, class, count };
-                }
-                (slot & (ROW - 1)) as usize
-            }
-        };
-        Found::Row(&self.rows[4 * row * self.width..4 * (row + 1) * self.width])
-    }
-
-    /// Asks the processor for what [`get`](Self::get) will look at.
+    /// Asks the processor for the slot of a key, or for its row where that has the key's number.
     #[inline]
     pub(super) fn prefetch(&self, key: u64) {
         match &self.slots {
             Slots::Direct => prefetch(&self.rows, 4 * key as usize * self.width),
             Slots::Hashed { slots, .. } => prefetch(slots, start(slots.len(), key)),
         }
+    }
+
+    /// Finds what a key has, and asks the processor for its row.
+    #[inline]
+    pub(super) fn find(&self, key: u64) -> Handle {
+        match &self.slots {
+            Slots::Direct => Handle(ROW | key),
+            Slots::Hashed { slots, .. } => {
+                let slot = slots[find(slots, key)];
+                if slot & ROW != 0 {
+                    prefetch(&self.rows, 4 * (slot & (ROW - 1)) as usize * self.width);
+                }
+                Handle(slot & ((1 << KEY_SHIFT) - 1))
+            }
+        }
+    }
+
+    /// What was found.
+    #[inline]
+    pub(super) fn get(&self, Handle(slot): Handle) -> Found<'_> {
+        if slot & ROW != 0 {
+            let row = (slot & (ROW - 1)) as usize;
+            return Found::Row(&self.rows[4 * row * self.width..4 * (row + 1) * self.width]);
+        }
+        if slot == 0 {
+            return Found::Nothing;
+        }
+        let (base, class, count) = unpack(slot);
+        Found::One { base, class, count }
     }
 
     /// Adds all counts of another table; `map` gives its classes' numbers here.

@@ -1,4 +1,4 @@
-use super::Context;
+use super::{Context, frame};
 
 /// Whether contexts in the reading frame are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,5 +30,10 @@ impl Settings {
             contexts.extend([3, 4, 5, 6, 8].map(Context::Groups));
         }
         Self { contexts, decay: 0.8 }
+    }
+
+    /// The reading frame of a sequence, if any context needs one.
+    pub(super) fn frame(&self, sequence: &[u8]) -> Option<usize> {
+        self.contexts.iter().any(|context| context.is_coding()).then(|| frame::best(sequence).0)
     }
 }
