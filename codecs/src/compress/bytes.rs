@@ -102,17 +102,27 @@ impl Compressor {
     }
 
     /// Which format.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(self) -> Kind {
         self.kind
     }
 
+    /// The byte between two sequences.
+    pub fn separator_byte(self) -> Option<u8> {
+        self.separator
+    }
+
+    /// Whether the frame counts.
+    pub fn has_overhead(self) -> bool {
+        self.overhead
+    }
+
     /// How hard it tries.
-    pub fn level(&self) -> u8 {
+    pub fn level(self) -> u8 {
         self.level
     }
 
     /// How far back the format sees, in bytes, where that bounds what a distance can see.
-    pub fn window(&self) -> Option<usize> {
+    pub fn window(self) -> Option<usize> {
         match self.kind {
             Kind::Gzip | Kind::Zlib => Some(super::deflate::WINDOW),
             Kind::Bz2 => Some(usize::from(self.level) * 100_000),
@@ -120,23 +130,23 @@ impl Compressor {
         }
     }
 
-    fn is_fast(&self) -> bool {
+    fn is_fast(self) -> bool {
         matches!(self.kind, Kind::Gzip | Kind::Zlib) && self.level == 9 && self.separator.is_some()
     }
 
-    fn encoder(&self) -> Encoder {
+    fn encoder(self) -> Encoder {
         Encoder::new(self.kind, self.level)
     }
 
     /// Bytes that every output has.
-    fn constant(&self) -> u64 {
+    fn constant(self) -> u64 {
         if self.overhead {
             return 0;
         }
         self.encoder().size(b"")
     }
 
-    fn join(&self, first: &[u8], second: &[u8], out: &mut Vec<u8>) {
+    fn join(self, first: &[u8], second: &[u8], out: &mut Vec<u8>) {
         out.clear();
         out.extend_from_slice(first);
         out.extend(self.separator);
@@ -174,7 +184,7 @@ impl CodeLength for Compressor {
         } else {
             Vec::new()
         };
-        Ok(Box::new(Prepared { compressor: *self, constant, sequences, prepared, alone }))
+        Ok(Box::new(Prepared { compressor: *self, constant, sequences, engine: prepared, alone }))
     }
 }
 
@@ -183,7 +193,7 @@ struct Prepared<'a> {
     constant: u64,
     sequences: &'a [Vec<u8>],
     /// For the size-only engine, where it serves.
-    prepared: Vec<Option<Sequence>>,
+    engine: Vec<Option<Sequence>>,
     alone: Vec<f64>,
 }
 
@@ -208,19 +218,35 @@ impl Corpus for Prepared<'_> {
         };
         let mut joint = Vec::with_capacity(self.sequences.len());
         for (at, other) in self.sequences.iter().enumerate() {
-            let size = match (&fast, self.prepared.get(at), self.compressor.separator) {
+            let size = match (&fast, self.engine.get(at), self.compressor.separator) {
                 (Some(query), Some(Some(other)), Some(separator)) => query.size_with(separator, other),
                 _ => None,
             };
-            let size = match size {
-                Some(size) => u64::from(size) + frame,
-                None => {
-                    self.compressor.join(query, other, &mut joined);
-                    slow(&joined)
-                }
+            let size = if let Some(size) = size {
+                u64::from(size) + frame
+            } else {
+                self.compressor.join(query, other, &mut joined);
+                slow(&joined)
             };
             joint.push(bits(size - self.constant));
         }
         Ok(Row { alone: bits(alone - self.constant), joint })
+    }
+
+    fn backward(&self, query: &[u8]) -> Result<Vec<f64>> {
+        let mut encoder = None;
+        let mut joined = Vec::new();
+        let second = if self.compressor.is_fast() { Sequence::new(query) } else { None };
+        let frame = self.compressor.kind.frame();
+        let size = |other: &Vec<u8>| {
+            if let (Some(second), Some(separator)) = (&second, self.compressor.separator)
+                && let Some(size) = Query::new(other).and_then(|first| first.size_with(separator, second))
+            {
+                return bits(u64::from(size) + frame - self.constant);
+            }
+            self.compressor.join(other, query, &mut joined);
+            bits(encoder.get_or_insert_with(|| self.compressor.encoder()).size(&joined) - self.constant)
+        };
+        Ok(self.sequences.iter().map(size).collect())
     }
 }

@@ -58,6 +58,9 @@ pub trait Corpus: Sync {
 
     /// Bits of a query with each of the sequences behind it.
     fn row(&self, query: &[u8]) -> Result<Row>;
+
+    /// Bits of each of the sequences with a query behind it: the other order.
+    fn backward(&self, query: &[u8]) -> Result<Vec<f64>>;
 }
 
 /// Without any preparation.
@@ -75,5 +78,9 @@ impl<C: CodeLength> Corpus for Plain<'_, C> {
     fn row(&self, query: &[u8]) -> Result<Row> {
         let joint = self.sequences.iter().map(|other| self.code.joint_bits(query, other)).collect::<Result<_>>()?;
         Ok(Row { alone: self.code.bits(query)?, joint })
+    }
+
+    fn backward(&self, query: &[u8]) -> Result<Vec<f64>> {
+        self.sequences.iter().map(|other| self.code.joint_bits(other, query)).collect()
     }
 }

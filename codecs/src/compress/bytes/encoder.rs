@@ -4,6 +4,9 @@ use liblzma::stream::{Action, Check, Filters, LzmaOptions, Stream};
 use super::Kind;
 use crate::compress::zlib::Deflater;
 
+/// Dictionaries of the presets of xz, as powers of two.
+const PRESET_DICTIONARY: [u32; 10] = [18, 20, 21, 22, 22, 23, 23, 24, 25, 26];
+
 /// A compressor that only its sizes are asked of. Its memory is used again where the library allows that.
 pub struct Encoder {
     kind: Kind,
@@ -60,7 +63,6 @@ impl Encoder {
         let mut options = LzmaOptions::new_preset(u32::from(self.level)).expect("levels were checked");
         // A dictionary as large as the input sees as much as the preset's, and is faster to clear. Smaller ones than the
         // preset's only: the preset's own limit stays.
-        const PRESET_DICTIONARY: [u32; 10] = [18, 20, 21, 22, 22, 23, 23, 24, 25, 26];
         let preset = 1_usize << PRESET_DICTIONARY[usize::from(self.level)];
         options.dict_size(bytes.len().next_power_of_two().clamp(1 << 16, preset) as u32);
         let filters = {

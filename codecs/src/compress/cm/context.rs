@@ -52,11 +52,9 @@ impl Context {
     pub(super) fn prior(self) -> f32 {
         match self {
             Self::Bases(0..8) => 1.0,
-            Self::Bases(8..11) => 0.25,
-            Self::Bases(_) => 1.0 / 16.0,
             Self::Amino(0..3) => 0.5,
-            Self::Amino(_) => 1.0 / 16.0,
-            Self::Groups(_) => 0.25,
+            Self::Bases(8..11) | Self::Groups(_) => 0.25,
+            Self::Bases(_) | Self::Amino(_) => 1.0 / 16.0,
         }
     }
 
@@ -116,9 +114,14 @@ impl<'a> Walk<'a> {
         Self { sequence, frame, at: 0, bases: 0, run: 0, aminos: 0, groups: 0, codons: 0, codon: Some(0), phase: 0 }
     }
 
-    /// The base at hand, from 0 to 3; none for another letter. Outer none at the end.
-    pub(super) fn base(&self) -> Option<Option<u8>> {
-        self.sequence.get(self.at).map(|&letter| base_code(letter))
+    /// Whether all letters are behind.
+    pub(super) fn is_done(&self) -> bool {
+        self.at >= self.sequence.len()
+    }
+
+    /// The base at hand, from 0 to 3; none for another letter and at the end.
+    pub(super) fn base(&self) -> Option<u8> {
+        base_code(*self.sequence.get(self.at)?)
     }
 
     /// The key of a context for the base at hand, or [`NONE`].
@@ -147,7 +150,7 @@ impl<'a> Walk<'a> {
     /// Goes to the next letter.
     #[inline]
     pub(super) fn advance(&mut self) {
-        let Some(base) = self.base() else { return };
+        let base = self.base();
         match base {
             Some(base) => {
                 self.bases = self.bases << 2 | u64::from(base);

@@ -29,29 +29,9 @@ pub enum Error {
     /// Two models that were made in different ways.
     #[error("models with different settings cannot be joined")]
     Settings,
-    /// Not a model file.
-    #[error("not a model file of kilobase classify")]
-    Magic,
-    /// A version of another program.
-    #[error("model file of version {version}; this program reads version {known}")]
-    Version {
-        /// In the file.
-        version: u32,
-        /// The one that is read here.
-        known: u32,
-    },
-    /// Damage.
-    #[error("the model file is damaged: its checksum does not match")]
-    Checksum,
-    /// Damage that is not in transport, or a file made to harm.
-    #[error("the model file is not valid: {what}")]
-    Invalid {
-        /// What is wrong.
-        what: &'static str,
-    },
-    /// Reading or writing failed.
-    #[error("cannot read or write the model")]
-    Io(#[from] std::io::Error),
+    /// The file is not a model, or is damaged.
+    #[error(transparent)]
+    File(#[from] crate::compress::model_file::Error),
 }
 
 /// Result of what a model can do.

@@ -1,5 +1,8 @@
 //! Eight numbers at a time. Each operation is one short loop, which compilers turn into one vector instruction.
 
+#![allow(clippy::inline_always, reason = "a call between code for different instruction sets would cost more than the work")]
+#![allow(clippy::needless_range_loop, reason = "loops over lanes, which become one instruction")]
+
 use std::ops::{Add, Div, Mul, Sub};
 
 use super::counts::LANES;
@@ -73,7 +76,7 @@ impl Lanes {
         let shifted = x + Self::all(ROUND);
         let rest = x - (shifted - Self::all(ROUND));
         let mut series = Self::all(0.001_333_355_8);
-        for term in [0.009_618_129, 0.055_504_11, 0.240_226_5, 0.693_147_2, 1.0] {
+        for term in [0.009_618_129, 0.055_504_11, 0.240_226_5, std::f32::consts::LN_2, 1.0] {
             series = series * rest + Self::all(term);
         }
         let mut out = [0.0; LANES];

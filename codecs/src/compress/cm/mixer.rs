@@ -1,5 +1,7 @@
 //! Trust in contexts, learned along a sequence for eight classes at a time.
 
+#![allow(clippy::inline_always, reason = "a call between code for different instruction sets would cost more than the work")]
+
 use super::counts::{Found, LANES};
 use super::lanes::Lanes;
 
@@ -92,8 +94,8 @@ fn predict(found: &Found, prior: f32, At { base, first, width }: At) -> Lanes {
             let lanes = |base: usize| -> Lanes {
                 let counts = &row[base * width + first..][..LANES];
                 let mut lanes = [0.0; LANES];
-                for lane in 0..LANES {
-                    lanes[lane] = f32::from(counts[lane]);
+                for (lane, &count) in lanes.iter_mut().zip(counts) {
+                    *lane = f32::from(count);
                 }
                 Lanes(lanes)
             };

@@ -64,6 +64,20 @@ impl Model {
         Score { bits, letters: sequence.len() }
     }
 
+    /// The same, and the bits of a background: at each letter the mean of all classes' probabilities.
+    pub fn score_with_background(&self, sequence: &[u8]) -> (Score, f64) {
+        let mut bits = vec![0.0; self.classes.len()];
+        let mut background = 0.0;
+        self.each(sequence, |_, letter| {
+            let mean = letter.iter().map(|&bits| f64::from(-bits).exp2()).sum::<f64>() / letter.len() as f64;
+            background -= mean.log2();
+            for (sum, &bits) in bits.iter_mut().zip(letter) {
+                *sum += f64::from(bits);
+            }
+        });
+        (Score { bits, letters: sequence.len() }, background)
+    }
+
     /// Calls `each` with the index of every letter and its bits in every class.
     pub(super) fn each(&self, sequence: &[u8], mut each: impl FnMut(usize, &[f32])) {
         let contexts: &[Context] = &self.settings.contexts;
@@ -136,7 +150,7 @@ impl<'a> Ahead<'a> {
     fn fill(&mut self, at: usize) {
         let count = self.model.tables.len();
         let keys = &mut self.keys[at % FAR * count..][..count];
-        if self.walk.base().is_none() {
+        if self.walk.is_done() {
             keys.fill(NONE);
             return;
         }

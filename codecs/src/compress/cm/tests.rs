@@ -1,4 +1,5 @@
 use super::*;
+use crate::compress::model_file::Error as FileError;
 
 /// Sequences of two classes that prefer other codons: a linear congruence decides, so that the test is the same everywhere.
 fn examples() -> Vec<(Vec<u8>, usize)> {
@@ -70,10 +71,10 @@ fn file_is_read_back_and_damage_is_found() {
         damaged[at] ^= 16;
         assert!(Model::read(&mut &damaged[..]).is_err(), "byte {at}");
     }
-    assert!(matches!(Model::read(&mut &file[..20]), Err(Error::Magic)));
+    assert!(matches!(Model::read(&mut &file[..20]), Err(Error::File(FileError::Magic))));
     let mut newer = file.clone();
     newer[8] = 2;
-    assert!(matches!(Model::read(&mut &newer[..]), Err(Error::Version { version: 2, known: 1 })));
+    assert!(matches!(Model::read(&mut &newer[..]), Err(Error::File(FileError::Version { version: 2, known: 1 }))));
 }
 
 #[test]

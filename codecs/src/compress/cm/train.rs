@@ -123,8 +123,8 @@ impl Model {
             };
             for (example, &frame) in examples.iter().zip(&frames) {
                 let mut walk = Walk::new(example.sequence, frame.filter(|_| context.is_coding()));
-                while let Some(base) = walk.base() {
-                    if let Some(base) = base {
+                while !walk.is_done() {
+                    if let Some(base) = walk.base() {
                         put(table, (walk.key(context), base, example.class))?;
                     }
                     walk.advance();
