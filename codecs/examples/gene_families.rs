@@ -18,7 +18,8 @@ const CLASSES: usize = 7;
 fn macro_f1(pairs: &[(usize, usize)]) -> (f64, f64) {
     let right = pairs.iter().filter(|(a, b)| a == b).count();
     let f1 = |class: usize| {
-        let count = |test: &dyn Fn(&(usize, usize)) -> bool| pairs.iter().filter(|pair| test(pair)).count() as f64;
+        let count =
+            |test: &dyn Fn(&(usize, usize)) -> bool| pairs.iter().filter(|pair| test(pair)).count() as f64;
         let both = count(&|&(a, b)| a == class && b == class);
         let either = count(&|&(a, _)| a == class) + count(&|&(_, b)| b == class);
         if either > 0.0 { 2.0 * both / either } else { 0.0 }
@@ -29,7 +30,9 @@ fn macro_f1(pairs: &[(usize, usize)]) -> (f64, f64) {
 fn main() {
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global().unwrap();
     for species in ["chimp", "dog"] {
-        let (Some(rows), Some((train, test))) = (gene_family::rows(species), gene_family::random_split(species)) else {
+        let (Some(rows), Some((train, test))) =
+            (gene_family::rows(species), gene_family::random_split(species))
+        else {
             return;
         };
         let sequences: Vec<Vec<u8>> = train.iter().map(|&row| rows[row].0.clone()).collect();
@@ -38,7 +41,8 @@ fn main() {
         let begun = Instant::now();
         let examples: Vec<Example> =
             sequences.iter().zip(&classes).map(|(sequence, &class)| Example { sequence, class }).collect();
-        let model = Trainer::new((0..CLASSES).map(|class| class.to_string()).collect()).train(&examples).unwrap();
+        let model =
+            Trainer::new((0..CLASSES).map(|class| class.to_string()).collect()).train(&examples).unwrap();
         let trained = begun.elapsed();
         let begun = Instant::now();
         let mut pairs = Vec::new();
@@ -46,7 +50,9 @@ fn main() {
         for &row in &test {
             let score = model.score(&rows[row].0);
             let decision = score.decide(model.temperature());
-            if decision.class == rows[row].1 { surprise -= decision.confidence.log2(); }
+            if decision.class == rows[row].1 {
+                surprise -= decision.confidence.log2();
+            }
             pairs.push((rows[row].1, decision.class));
         }
         let scored = begun.elapsed();
@@ -73,7 +79,11 @@ fn main() {
         let all = begun.elapsed();
         let count = test.len() * train.len();
         let fast = (all - prepared).as_secs_f64() / count as f64;
-        println!("{species} gzip NCD: accuracy, F1 {:.4?}; {all:.2?} with {prepared:.2?} to prepare; {:.2} us a pair", macro_f1(&pairs), 1e6 * fast);
+        println!(
+            "{species} gzip NCD: accuracy, F1 {:.4?}; {all:.2?} with {prepared:.2?} to prepare; {:.2} us a pair",
+            macro_f1(&pairs),
+            1e6 * fast
+        );
 
         // C zlib on an even sample of the pairs, and that all of these sizes are equal.
         let mut zlib = Deflater::new(9);
@@ -93,6 +103,10 @@ fn main() {
             }
         }
         let slow = slow.as_secs_f64() / f64::from(sampled);
-        println!("{species} C zlib level 9: {:.1} us a pair of {sampled}; ratio {:.1}", 1e6 * slow, slow / fast);
+        println!(
+            "{species} C zlib level 9: {:.1} us a pair of {sampled}; ratio {:.1}",
+            1e6 * slow,
+            slow / fast
+        );
     }
 }

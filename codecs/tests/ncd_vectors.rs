@@ -32,7 +32,8 @@ fn public_vectors_are_met_exactly() {
         let corpus = compressor.corpus(&others).unwrap();
         let row = corpus.row(x).unwrap();
         let backward = compressor.joint_bits(y, x).unwrap();
-        let bytes = [row.alone, corpus.alone()[0], row.joint[0], backward].map(|bits| bits as usize / 8 - frame);
+        let bytes =
+            [row.alone, corpus.alone()[0], row.joint[0], backward].map(|bits| bits as usize / 8 - frame);
         assert_eq!(bytes, [number(6), number(7), number(8), number(9)], "{line}");
         assert_eq!(compressor.bits(x).unwrap(), row.alone, "{line}");
         let [cx, cy, cxy, _] = bytes.map(|bytes| bytes as f64);

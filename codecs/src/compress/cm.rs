@@ -22,6 +22,8 @@ mod train;
 
 pub use context::Context;
 pub use error::{Error, Result};
+#[doc(hidden)]
+pub use file::check;
 pub use score::{Decision, Score};
 pub use settings::{Coding, Settings};
 pub use train::{Example, Trainer};
@@ -43,7 +45,7 @@ pub struct Model {
 }
 
 /// What a model knows of a class beside its counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Class {
     /// Its name.
     pub name: String,

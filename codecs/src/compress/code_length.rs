@@ -76,7 +76,8 @@ impl<C: CodeLength> Corpus for Plain<'_, C> {
     }
 
     fn row(&self, query: &[u8]) -> Result<Row> {
-        let joint = self.sequences.iter().map(|other| self.code.joint_bits(query, other)).collect::<Result<_>>()?;
+        let joint =
+            self.sequences.iter().map(|other| self.code.joint_bits(query, other)).collect::<Result<_>>()?;
         Ok(Row { alone: self.code.bits(query)?, joint })
     }
 

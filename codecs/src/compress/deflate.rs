@@ -79,5 +79,19 @@ impl Query {
     }
 }
 
+/// Compares sizes with those of zlib: used by the property tests and the fuzz target. Tells whether the engine could tell.
+#[doc(hidden)]
+pub fn check(x: &[u8], y: &[u8]) -> bool {
+    let mut zlib = super::zlib::Deflater::new(9);
+    let (Some(query), Some(other)) = (Query::new(x), Sequence::new(y)) else { return false };
+    if let Some(size) = query.size() {
+        assert_eq!(u64::from(size), zlib.size(x), "alone: {}", String::from_utf8_lossy(x));
+    }
+    let Some(size) = query.size_with(b' ', &other) else { return false };
+    let joined = [x, b" ", y].concat();
+    assert_eq!(u64::from(size), zlib.size(&joined), "{}", String::from_utf8_lossy(&joined));
+    true
+}
+
 #[cfg(test)]
 mod tests;

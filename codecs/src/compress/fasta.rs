@@ -168,6 +168,24 @@ pub fn is_compressed(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC[..7])
 }
 
+/// Compresses and restores bytes, and restores bytes as if they were a compressed file: used by the property tests and the
+/// fuzz targets.
+#[doc(hidden)]
+pub fn check(bytes: &[u8], block: usize) {
+    let mut file = Vec::new();
+    let reports = compress(&mut &bytes[..], &mut file, block, |_, _| ()).expect("memory to memory");
+    assert_eq!(reports.iter().map(|report| report.length).sum::<u64>(), bytes.len() as u64);
+    let mut restored = Vec::new();
+    decompress(&mut &file[..], &mut restored, |_| ()).expect("what was just written");
+    assert_eq!(restored, bytes, "compression loses nothing");
+    let mut other = Vec::new();
+    let _ = decompress(&mut &bytes[..], &mut other, |_| ());
+    let _ = decompress(&mut &[&MAGIC[..], bytes].concat()[..], &mut other, |_| ());
+    for kind in [Kind::Sequences, Kind::Bytes] {
+        let _ = block::decode(kind, bytes, 1000);
+    }
+}
+
 struct Packed {
     kind: Kind,
     length: usize,
@@ -195,7 +213,8 @@ fn read_block(input: &mut impl Read, block: u64) -> Result<Piece> {
         return Ok(Piece::End { blocks: first, length: second, sum });
     }
     let kind = Kind::from_byte(kind[0]).ok_or(Error::Damaged { block, what: "its kind is not known" })?;
-    let fits = |length: u64| usize::try_from(length).ok().filter(|&length| length <= LARGEST_BLOCK + (1 << 16));
+    let fits =
+        |length: u64| usize::try_from(length).ok().filter(|&length| length <= LARGEST_BLOCK + (1 << 16));
     let (Some(length), Some(stored)) = (fits(first), fits(second)) else {
         return Err(Error::Damaged { block, what: "it says to be larger than blocks are" });
     };

@@ -61,7 +61,7 @@ pub fn vote(distances: &[f64], classes: &[usize], class_count: usize, k: usize) 
         by_class[class] = by_class[class].min(distance);
     }
     let is_tie = if k == 1 {
-        by_class.iter().filter(|&&distance| distance == distances[first]).count() > 1
+        by_class.iter().filter(|distance| distance.total_cmp(&distances[first]).is_eq()).count() > 1
     } else {
         tally.iter().filter(|(votes, ..)| *votes == tally[best].0).count() > 1
     };

@@ -106,6 +106,14 @@ fn parse(text: impl BufRead, file: &str) -> Result<Vec<Row>, Error> {
     Ok(rows)
 }
 
+/// Parses bytes as a table: used by the property tests and the fuzz target.
+#[doc(hidden)]
+pub fn check(bytes: &[u8]) {
+    if let Err(error) = parse(bytes, "input") {
+        assert!(error.to_string().starts_with("input: "), "errors name the file");
+    }
+}
+
 fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
     let mut file = BufReader::new(File::open(path)?);
     if file.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
@@ -126,6 +134,14 @@ mod tests {
         let rows = parse(&b"sequence\tclass\nACGT\t3\n\nNNac,two words,ignored\n"[..], "t.tsv").unwrap();
         assert_eq!((rows[0].line, &rows[0].sequence[..], &rows[0].class[..]), (2, &b"ACGT"[..], "3"));
         assert_eq!((rows[1].line, &rows[1].class[..]), (4, "two words"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_rows_or_an_error(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200), text in "[ACGTN\t,\n1x ]{0,60}") {
+            check(&bytes);
+            check(text.as_bytes());
+        }
     }
 
     #[test]

@@ -223,7 +223,9 @@ mod tests {
 
     #[test]
     fn strict_names_are_told_apart_or_refused() {
-        let of = |names: [&str; 2]| Matrix::from_values(names.map(String::from).to_vec(), vec![0.0; 4]).check_strict();
+        let of = |names: [&str; 2]| {
+            Matrix::from_values(names.map(String::from).to_vec(), vec![0.0; 4]).check_strict()
+        };
         assert_eq!(of(["sample-000-a", "sample-001-a"]), Ok(()));
         assert!(of(["sample-0000-a", "sample-0000-b"]).unwrap_err().to_string().contains("sample-0000-b"));
     }

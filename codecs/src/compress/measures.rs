@@ -47,7 +47,9 @@ impl Confusion {
 
     /// The mean of F1 over classes that occur, in truth or prediction.
     pub fn macro_f1(&self) -> f64 {
-        let occurs = |&class: &usize| (0..self.classes).any(|other| self.get(class, other) + self.get(other, class) > 0);
+        let occurs = |&class: &usize| {
+            (0..self.classes).any(|other| self.get(class, other) + self.get(other, class) > 0)
+        };
         let scores: Vec<f64> = (0..self.classes).filter(occurs).map(|class| self.f1(class)).collect();
         scores.iter().sum::<f64>() / scores.len().max(1) as f64
     }

@@ -52,7 +52,7 @@ pub enum Error {
 pub(super) type Result<T> = std::result::Result<T, Error>;
 
 /// Writes a body in its frame.
-pub(super) fn write(out: &mut impl Write, magic: &[u8; 8], version: u32, body: &[u8]) -> Result<()> {
+pub(super) fn write(out: &mut impl Write, magic: [u8; 8], version: u32, body: &[u8]) -> Result<()> {
     let stored = zstd::bulk::compress(body, LEVEL)?;
     let mut file = Vec::with_capacity(HEAD + stored.len());
     file.extend(magic);
@@ -66,13 +66,13 @@ pub(super) fn write(out: &mut impl Write, magic: &[u8; 8], version: u32, body: &
 }
 
 /// Reads a body, and refuses what is damaged.
-pub(super) fn read(input: &mut impl Read, magic: &[u8; 8], known: u32) -> Result<Vec<u8>> {
+pub(super) fn read(input: &mut impl Read, magic: [u8; 8], known: u32) -> Result<Vec<u8>> {
     let mut head = [0; HEAD];
     input.read_exact(&mut head).map_err(|error| match error.kind() {
         std::io::ErrorKind::UnexpectedEof => Error::Magic,
         _ => error.into(),
     })?;
-    if head[..8] != magic[..] {
+    if head[..8] != magic {
         return Err(Error::Magic);
     }
     let version = u32::from_le_bytes(head[8..12].try_into().expect("four bytes"));

@@ -2,14 +2,14 @@
 
 use std::io::{Read, Write};
 
+use super::Distance;
 use super::bytes::{Compressor, Kind};
 use super::code_length::{self, CodeLength, Corpus};
 use super::knn::{self, Vote};
 use super::model_file::{self, Error, put, put_bytes, take, take_bytes, take_text};
 use super::words::Words;
-use super::Distance;
 
-const MAGIC: &[u8; 8] = b"KBNEIGH\n";
+const MAGIC: [u8; 8] = *b"KBNEIGH\n";
 const VERSION: u32 = 1;
 
 /// How near two sequences are.
@@ -137,7 +137,8 @@ impl Neighbours {
                 Measure::Jaccard { word: word as u32 }
             }
             1 => {
-                let mut number = || take(&mut bytes).map(|number| usize::try_from(number).unwrap_or(usize::MAX));
+                let mut number =
+                    || take(&mut bytes).map(|number| usize::try_from(number).unwrap_or(usize::MAX));
                 let (kind, level, distance, symmetric) = (number()?, number()?, number()?, number()? != 0);
                 let (separator, overhead, rerank) = (number()?, number()? != 0, number()?);
                 let kind = *Kind::ALL.get(kind).ok_or(invalid("its compressor is not known"))?;
@@ -147,14 +148,20 @@ impl Neighbours {
                 let compressor = compressor.separator(separator);
                 let compressor = if overhead { compressor } else { compressor.without_overhead() };
                 let distance = *Distance::ALL.get(distance).ok_or(invalid("its distance is not known"))?;
-                Measure::Compression { compressor, distance, symmetric, rerank: (rerank > 0).then_some(rerank) }
+                Measure::Compression {
+                    compressor,
+                    distance,
+                    symmetric,
+                    rerank: (rerank > 0).then_some(rerank),
+                }
             }
             _ => return Err(invalid("its method is not known")),
         };
         let k = usize::try_from(take(&mut bytes)?).unwrap_or(usize::MAX);
         let classes: Vec<String> =
             (0..take(&mut bytes)?).map(|_| take_text(&mut bytes)).collect::<Result<_, Error>>()?;
-        let mut model = Self { measure, k, classes, ids: Vec::new(), sequences: Vec::new(), labels: Vec::new() };
+        let mut model =
+            Self { measure, k, classes, ids: Vec::new(), sequences: Vec::new(), labels: Vec::new() };
         for _ in 0..take(&mut bytes)? {
             model.ids.push(take_text(&mut bytes)?);
             let label = take(&mut bytes)? as usize;
@@ -172,7 +179,7 @@ impl Neighbours {
 
     /// Whether bytes begin as such a model does.
     pub fn is_model(bytes: &[u8]) -> bool {
-        bytes.starts_with(MAGIC)
+        bytes.starts_with(&MAGIC)
     }
 }
 
@@ -223,12 +230,33 @@ impl Index<'_> {
     }
 }
 
+/// Reads bytes as the body of a model and uses it: used by the property tests and the fuzz target.
+#[doc(hidden)]
+pub fn check(body: &[u8]) {
+    let mut file = Vec::new();
+    model_file::write(&mut file, MAGIC, VERSION, body).expect("memory to memory");
+    if let Ok(model) = Neighbours::read(&mut &file[..]) {
+        // Large levels take memory for each sequence; what they find is not what is looked at here.
+        if let Measure::Compression { compressor, .. } = model.measure
+            && compressor.kind() != Kind::Gzip
+        {
+            return;
+        }
+        let index = model.index().expect("compressors of bytes do not fail");
+        assert_eq!(index.distances(b"ACGTACGT").expect("the same").len(), model.sequences.len());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn model(measure: Measure) -> Neighbours {
-        let sequences = [&b"ATGACGTTGACCAGTTAACGCATCAG"[..], b"GGGCCCTTTAAACCCGGGATATCGCG", b"ATGACGTTGACCAGTAAACGCATCAG"];
+        let sequences = [
+            &b"ATGACGTTGACCAGTTAACGCATCAG"[..],
+            b"GGGCCCTTTAAACCCGGGATATCGCG",
+            b"ATGACGTTGACCAGTAAACGCATCAG",
+        ];
         Neighbours {
             measure,
             k: 1,
@@ -248,7 +276,12 @@ mod tests {
             rerank,
         };
         let xz = Compressor::new(Kind::Xz, 6).unwrap().separator(None).without_overhead();
-        vec![by(compressor, false, None), by(compressor, true, None), by(xz, false, Some(2)), Measure::Jaccard { word: 6 }]
+        vec![
+            by(compressor, false, None),
+            by(compressor, true, None),
+            by(xz, false, Some(2)),
+            Measure::Jaccard { word: 6 },
+        ]
     }
 
     #[test]
@@ -263,6 +296,14 @@ mod tests {
             let last = file.len() - 40;
             file[last] ^= 1;
             assert!(matches!(Neighbours::read(&mut &file[..]), Err(Error::Checksum)));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_body_is_a_model_or_an_error(body in proptest::collection::vec(proptest::num::u8::ANY, 0..80)) {
+            check(&body);
+            check(&[&[0, 6, 1, 2, 1, b'a', 1, b'b'][..], &body].concat());
         }
     }
 

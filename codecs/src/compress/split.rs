@@ -126,7 +126,8 @@ pub struct Leakage {
 impl Leakage {
     /// Counts.
     pub fn of(split: &Split, sequences: &[Vec<u8>], clusters: &[usize]) -> Self {
-        let seen: std::collections::HashSet<&[u8]> = split.train.iter().map(|&row| &sequences[row][..]).collect();
+        let seen: std::collections::HashSet<&[u8]> =
+            split.train.iter().map(|&row| &sequences[row][..]).collect();
         let known: std::collections::HashSet<usize> = split.train.iter().map(|&row| clusters[row]).collect();
         let count = |test: &dyn Fn(usize) -> bool| split.test.iter().filter(|&&row| test(row)).count();
         Self {

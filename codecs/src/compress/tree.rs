@@ -65,11 +65,15 @@ impl Tree {
             }
         }
         let up = |leaf: usize| {
-            std::iter::successors(Some((leaf, 0.0)), |&(at, sum)| Some((parents[at]?, sum + self.nodes[at].length)))
+            std::iter::successors(Some((leaf, 0.0)), |&(at, sum)| {
+                Some((parents[at]?, sum + self.nodes[at].length))
+            })
         };
         let from_a: Vec<(usize, f64)> = up(a).collect();
         up(b)
-            .find_map(|(node, sum)| from_a.iter().find(|&&(other, _)| other == node).map(|&(_, other)| sum + other))
+            .find_map(|(node, sum)| {
+                from_a.iter().find(|&&(other, _)| other == node).map(|&(_, other)| sum + other)
+            })
             .unwrap_or(f64::NAN)
     }
 }

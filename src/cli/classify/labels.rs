@@ -93,7 +93,10 @@ impl LabelArgs {
             }
             scan::warn(&reader, console);
         }
-        let mut labelled = Labelled { classes: rows.iter().map(|(_, _, class)| class.clone()).collect(), ..Labelled::default() };
+        let mut labelled = Labelled {
+            classes: rows.iter().map(|(_, _, class)| class.clone()).collect(),
+            ..Labelled::default()
+        };
         // Numbers in the order of numbers, all else in that of letters.
         labelled.classes.sort_by_key(|class| (class.parse::<u64>().unwrap_or(u64::MAX), class.clone()));
         labelled.classes.dedup();
@@ -147,7 +150,8 @@ fn read_labels(path: &Path) -> anyhow::Result<HashMap<String, String>> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("{shown}"))?;
     let mut labels = HashMap::new();
-    for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+    for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+    {
         let line_number = at + 1;
         let Some((id, class)) = line.split_once('\t') else {
             bail!("{shown}: line {line_number}: {line:?} has no class after a tab");
@@ -155,7 +159,10 @@ fn read_labels(path: &Path) -> anyhow::Result<HashMap<String, String>> {
         let class = class.trim();
         ensure!(!class.is_empty(), "{shown}: line {line_number}: {id} has no class");
         if let Some(before) = labels.insert(id.to_owned(), class.to_owned()) {
-            ensure!(before == class, "{shown}: line {line_number}: {id} is of class {before} and of class {class}");
+            ensure!(
+                before == class,
+                "{shown}: line {line_number}: {id} is of class {before} and of class {class}"
+            );
         }
     }
     Ok(labels)

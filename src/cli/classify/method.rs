@@ -254,7 +254,8 @@ impl MethodArgs {
         let mut args = *self;
         if self.preset == Some(Preset::Paper) {
             args.method = Method::Ncd;
-            args.neighbours = NeighbourArgs { k: NonZeroUsize::MIN, symmetric: false, rerank: None, ..args.neighbours };
+            args.neighbours =
+                NeighbourArgs { k: NonZeroUsize::MIN, symmetric: false, rerank: None, ..args.neighbours };
             args.compressor = CompressorArgs {
                 compressor: CompressorKind::Gzip,
                 level: None,
@@ -266,7 +267,9 @@ impl MethodArgs {
             args.letters = LetterArgs { case: Case::Keep, ambiguous: Ambiguous::Keep };
         }
         if args.method != Method::Ncd && args.letters.case == Case::Keep {
-            return Err(Usage("--case keep is for --method ncd; other methods know upper case only".to_owned()));
+            return Err(Usage(
+                "--case keep is for --method ncd; other methods know upper case only".to_owned(),
+            ));
         }
         args.compressor.compressor()?;
         Ok(args)

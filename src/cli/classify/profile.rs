@@ -71,7 +71,9 @@ fn write(args: &Args, model: &Trained, out: &mut impl Write, ctx: &Ctx) -> anyho
         while reader.read_record(&mut record)? {
             letters.apply(&mut record.sequence);
             let track = model.profile(&record.sequence);
-            for (at, (letter, bits)) in record.sequence.iter().zip(track.chunks(model.classes().len())).enumerate() {
+            for (at, (letter, bits)) in
+                record.sequence.iter().zip(track.chunks(model.classes().len())).enumerate()
+            {
                 write!(out, "{}\t{at}\t{}", record.id, char::from(*letter))?;
                 for bits in bits {
                     write!(out, "\t{bits:.6}")?;

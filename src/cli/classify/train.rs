@@ -211,7 +211,11 @@ pub(super) fn describe(model: &Trained) -> String {
     match model {
         Trained::Cm(model) => {
             let coding = model.settings().contexts.iter().any(|context| context.is_coding());
-            format!("cm, {} contexts{}", model.settings().contexts.len(), if coding { ", coding" } else { "" })
+            format!(
+                "cm, {} contexts{}",
+                model.settings().contexts.len(),
+                if coding { ", coding" } else { "" }
+            )
         }
         Trained::Neighbours(model) => {
             let k = model.k;

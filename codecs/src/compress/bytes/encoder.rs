@@ -56,7 +56,8 @@ impl Encoder {
     fn brotli(&mut self, mut bytes: &[u8]) -> u64 {
         let params = BrotliEncoderParams { quality: i32::from(self.level), lgwin: 22, ..Default::default() };
         self.out.clear();
-        brotli::BrotliCompress(&mut bytes, &mut self.out, &params).expect("memory is the only resource") as u64
+        brotli::BrotliCompress(&mut bytes, &mut self.out, &params).expect("memory is the only resource")
+            as u64
     }
 
     fn xz(&mut self, bytes: &[u8]) -> u64 {
@@ -95,7 +96,9 @@ impl Encoder {
         let mut rest = bytes;
         loop {
             let before = stream.total_in();
-            let status = stream.compress_vec(rest, &mut self.out, Action::Finish).expect("the sequence of calls is right");
+            let status = stream
+                .compress_vec(rest, &mut self.out, Action::Finish)
+                .expect("the sequence of calls is right");
             rest = &rest[(stream.total_in() - before) as usize..];
             if matches!(status, Status::StreamEnd) {
                 return stream.total_out();

@@ -111,7 +111,18 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Begins at the first letter. Without a frame there are no contexts in it.
     pub(super) fn new(sequence: &'a [u8], frame: Option<usize>) -> Self {
-        Self { sequence, frame, at: 0, bases: 0, run: 0, aminos: 0, groups: 0, codons: 0, codon: Some(0), phase: 0 }
+        Self {
+            sequence,
+            frame,
+            at: 0,
+            bases: 0,
+            run: 0,
+            aminos: 0,
+            groups: 0,
+            codons: 0,
+            codon: Some(0),
+            phase: 0,
+        }
     }
 
     /// Whether all letters are behind.

@@ -185,28 +185,26 @@ impl Counts {
     /// All counts, in one order whatever the order of counting: by key, base and class.
     pub(super) fn sorted(&self) -> Vec<(u64, u8, u16, u16)> {
         let mut all = Vec::new();
-        let mut add_row = |key: u64, row: usize| {
-            let row = &self.rows[4 * row * self.width..4 * (row + 1) * self.width];
-            for (at, &count) in row.iter().enumerate().filter(|(_, count)| **count > 0) {
+        let add_row = |all: &mut Vec<_>, key: u64, row: usize| {
+            let counts = &self.rows[4 * row * self.width..4 * (row + 1) * self.width];
+            for (at, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
                 all.push((key, (at / self.width) as u8, (at % self.width) as u16, count));
             }
         };
         match &self.slots {
-            Slots::Direct => (0..self.rows.len() / (4 * self.width)).for_each(|row| add_row(row as u64, row)),
+            Slots::Direct => {
+                (0..self.rows.len() / (4 * self.width)).for_each(|row| add_row(&mut all, row as u64, row));
+            }
             Slots::Hashed { slots, .. } => {
                 let mut slots: Vec<u64> = slots.iter().copied().filter(|&slot| slot != 0).collect();
                 slots.sort_unstable();
                 for slot in slots {
-                    if slot & ROW == 0 {
-                        let (base, class, count) = unpack(slot);
-                        all.push((slot >> KEY_SHIFT, base, class, count));
+                    let key = slot >> KEY_SHIFT;
+                    if slot & ROW != 0 {
+                        add_row(&mut all, key, (slot & (ROW - 1)) as usize);
                     } else {
-                        let row = (slot & (ROW - 1)) as usize;
-                        let width = self.width;
-                        let counts = &self.rows[4 * row * width..4 * (row + 1) * width];
-                        for (at, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-                            all.push((slot >> KEY_SHIFT, (at / width) as u8, (at % width) as u16, count));
-                        }
+                        let (base, class, count) = unpack(slot);
+                        all.push((key, base, class, count));
                     }
                 }
             }

@@ -21,7 +21,9 @@ pub enum Error {
         classes: usize,
     },
     /// More contexts than a table has room for.
-    #[error("context {context} occurs in more ways than a table holds; train on fewer sequences or fewer classes")]
+    #[error(
+        "context {context} occurs in more ways than a table holds; train on fewer sequences or fewer classes"
+    )]
     TooLarge {
         /// The context.
         context: String,

@@ -6,9 +6,11 @@
 use std::io::{Read, Write};
 
 use super::{Class, Context, Counts, Error, MOST_CLASSES, Model, Result, Settings};
-use crate::compress::model_file::{self, Error as FileError, cut, put, put_bytes, take, take_array, take_below, take_text};
+use crate::compress::model_file::{
+    self, Error as FileError, cut, put, put_bytes, take, take_array, take_below, take_text,
+};
 
-const MAGIC: &[u8; 8] = b"KBCLASS\n";
+const MAGIC: [u8; 8] = *b"KBCLASS\n";
 /// Of the format.
 const VERSION: u32 = 1;
 const MOST_CONTEXTS: u64 = 64;
@@ -74,8 +76,9 @@ impl Model {
         let (mut contexts, mut tables) = (Vec::new(), Vec::new());
         for _ in 0..take_below(bytes, MOST_CONTEXTS, "there are too many contexts")? {
             let code = take_array::<2>(bytes)?;
-            let context = Context::from_code((code[0], code[1]))
-                .ok_or(FileError::Invalid { what: "a context is of a kind that this program does not know" })?;
+            let context = Context::from_code((code[0], code[1])).ok_or(FileError::Invalid {
+                what: "a context is of a kind that this program does not know",
+            })?;
             tables.push(take_counts(bytes, context, classes.len())?);
             contexts.push(context);
         }
@@ -106,4 +109,19 @@ fn take_counts(bytes: &mut &[u8], context: Context, classes: usize) -> Result<Co
         counts.count(key, base, class, count as u16)?;
     }
     Ok(counts)
+}
+
+/// Reads bytes as the body of a model and uses it: used by the property tests and the fuzz target.
+#[doc(hidden)]
+pub fn check(body: &[u8]) {
+    let mut file = Vec::new();
+    model_file::write(&mut file, MAGIC, VERSION, body).expect("memory to memory");
+    if let Ok(model) = Model::read(&mut &file[..]) {
+        let score = model.score(b"ACGTNACGTTTGACAGGGACTAG");
+        assert_eq!(score.bits.len(), model.classes().len());
+        let mut again = Vec::new();
+        model.write(&mut again).expect("memory to memory");
+        assert!(Model::read(&mut &again[..]).is_ok(), "what was written can be read");
+    }
+    let _ = Model::read(&mut &body[..]);
 }

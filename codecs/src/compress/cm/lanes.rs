@@ -1,6 +1,9 @@
 //! Eight numbers at a time. Each operation is one short loop, which compilers turn into one vector instruction.
 
-#![allow(clippy::inline_always, reason = "a call between code for different instruction sets would cost more than the work")]
+#![allow(
+    clippy::inline_always,
+    reason = "a call between code for different instruction sets would cost more than the work"
+)]
 #![allow(clippy::needless_range_loop, reason = "loops over lanes, which become one instruction")]
 
 use std::ops::{Add, Div, Mul, Sub};
@@ -57,8 +60,7 @@ impl Lanes {
         for lane in 0..LANES {
             exponent[lane] = ((self.0[lane].to_bits().wrapping_sub(HALF_ROOT) as i32) >> 23) as f32;
         }
-        let mantissa =
-            self.bits(|bits| bits.wrapping_sub(bits.wrapping_sub(HALF_ROOT) & 0xff80_0000));
+        let mantissa = self.bits(|bits| bits.wrapping_sub(bits.wrapping_sub(HALF_ROOT) & 0xff80_0000));
         let t = mantissa - Self::all(1.0);
         let s = t / (t + Self::all(2.0));
         let z = s * s;
@@ -81,7 +83,8 @@ impl Lanes {
         }
         let mut out = [0.0; LANES];
         for lane in 0..LANES {
-            out[lane] = f32::from_bits(series.0[lane].to_bits().wrapping_add(shifted.0[lane].to_bits() << 23));
+            out[lane] =
+                f32::from_bits(series.0[lane].to_bits().wrapping_add(shifted.0[lane].to_bits() << 23));
         }
         Self(out)
     }

@@ -1,6 +1,9 @@
 //! Trust in contexts, learned along a sequence for eight classes at a time.
 
-#![allow(clippy::inline_always, reason = "a call between code for different instruction sets would cost more than the work")]
+#![allow(
+    clippy::inline_always,
+    reason = "a call between code for different instruction sets would cost more than the work"
+)]
 
 use super::counts::{Found, LANES};
 use super::lanes::Lanes;

@@ -154,7 +154,9 @@ impl<'a> Ahead<'a> {
             keys.fill(NONE);
             return;
         }
-        for ((slot, &context), table) in keys.iter_mut().zip(&self.model.settings.contexts).zip(&self.model.tables) {
+        for ((slot, &context), table) in
+            keys.iter_mut().zip(&self.model.settings.contexts).zip(&self.model.tables)
+        {
             *slot = self.walk.key(context);
             if *slot != NONE {
                 table.prefetch(*slot);

@@ -29,9 +29,8 @@ impl<const N: usize> Tree<N> {
         // zlib makes at least two codes; the symbols for that come at their places after all the others.
         while heap.nodes < 2 {
             let symbol = match last {
-                None => 0,
                 Some(at) if at < 2 => at + 1,
-                Some(_) => 0,
+                _ => 0,
             };
             last = Some(last.map_or(symbol, |at| at.max(symbol)));
             heap.add_forced(symbol);

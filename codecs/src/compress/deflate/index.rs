@@ -40,6 +40,10 @@ pub(super) struct Index {
 impl Index {
     /// An index of nothing yet, for a sequence of `length` bytes.
     pub(super) fn new(length: usize) -> Box<Self> {
+        #[allow(
+            clippy::large_stack_arrays,
+            reason = "threads have megabytes of stack, and this is made in its box when optimised"
+        )]
         Box::new(Self {
             heads: [0; WORDS],
             before: vec![0; length],
@@ -102,7 +106,13 @@ impl Index {
 
     /// The longest match of more than `least` bytes in a finished index.
     #[inline]
-    pub(super) fn longer(&self, source: &Sequence, target: &Sequence, at: usize, least: u16) -> Option<Found> {
+    pub(super) fn longer(
+        &self,
+        source: &Sequence,
+        target: &Sequence,
+        at: usize,
+        least: u16,
+    ) -> Option<Found> {
         let place = &target.places[at];
         let word = word(place.bases, WORD);
         if usize::from(place.run) < WORD {

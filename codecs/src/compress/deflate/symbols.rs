@@ -10,9 +10,8 @@ const DISTANCES: usize = 30;
 
 const LENGTH_EXTRA: [u8; 29] =
     [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0];
-const DISTANCE_EXTRA: [u8; DISTANCES] = [
-    0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13,
-];
+const DISTANCE_EXTRA: [u8; DISTANCES] =
+    [0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13];
 
 /// The class of a length less 3.
 const LENGTH_CLASS: [u8; 256] = {
@@ -123,7 +122,10 @@ impl Symbols {
             self.literals[range].iter().map(|&count| u32::from(count)).sum()
         };
         let distances: u32 = self.distances.iter().map(|&count| u32::from(count)).sum();
-        8 * literals(0..144) + 9 * literals(144..256) + 7 * literals(256..280) + 8 * literals(280..LITERALS)
+        8 * literals(0..144)
+            + 9 * literals(144..256)
+            + 7 * literals(256..280)
+            + 8 * literals(280..LITERALS)
             + 5 * distances
     }
 }
@@ -134,7 +136,10 @@ mod tests {
 
     #[test]
     fn classes_are_those_of_rfc_1951() {
-        assert_eq!([3, 10, 11, 12, 13, 257, 258].map(|l: usize| LENGTH_CLASS[l - 3]), [0, 7, 8, 8, 9, 27, 28]);
+        assert_eq!(
+            [3, 10, 11, 12, 13, 257, 258].map(|l: usize| LENGTH_CLASS[l - 3]),
+            [0, 7, 8, 8, 9, 27, 28]
+        );
         let class = |distance: usize| {
             let far = distance - 1;
             DISTANCE_CLASS[if far < 256 { far } else { 256 + (far >> 7) }]

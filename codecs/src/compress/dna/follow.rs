@@ -101,8 +101,12 @@ impl Follower {
             let slot = self.slot(wanted);
             if let Some(after) = self.last[slot].checked_sub(1) {
                 let after = after as usize;
-                let next = if self.is_inverted { after.checked_sub(self.word as usize + 1) } else { Some(after) };
-                if let Some(next) = next && self.at != Some(next) && self.is_word(next, bases) {
+                let next =
+                    if self.is_inverted { after.checked_sub(self.word as usize + 1) } else { Some(after) };
+                if let Some(next) = next
+                    && self.at != Some(next)
+                    && self.is_word(next, bases)
+                {
                     (self.at, self.misses, self.length) = (Some(next), 0, 0);
                 }
             }

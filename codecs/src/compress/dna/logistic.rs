@@ -68,7 +68,8 @@ impl Mixer {
         let error = error.map(|error| error * self.rate);
         for &chosen in &self.chosen {
             for (weight, logs) in self.weights[chosen..chosen + self.inputs].iter_mut().zip(&self.logs) {
-                *weight += (error[0] * logs[0] + error[1] * logs[1]) + (error[2] * logs[2] + error[3] * logs[3]);
+                *weight +=
+                    (error[0] * logs[0] + error[1] * logs[1]) + (error[2] * logs[2] + error[3] * logs[3]);
             }
         }
         self.rate = (self.rate * RATE_DECAY).max(LAST_RATE);

@@ -43,7 +43,9 @@ impl Predictor {
         let mut known = 0;
         for (input, order) in self.orders.iter_mut().enumerate() {
             let (logs, total) = order.predict(&self.history);
-            if total > 0 && input >= 8 { known += 1; }
+            if total > 0 && input >= 8 {
+                known += 1;
+            }
             self.mixer.set(input, logs);
         }
         let mut best = [0; 2];

@@ -38,7 +38,8 @@ pub(super) fn encode(content: &[u8]) -> Encoded {
     let layers = Layers::split(content);
     let others = layers.headers.len() + layers.lines.len() + layers.cases.len() + layers.others.len();
     let pays = layers.bases.len() * 100 >= content.len() * LEAST_BASES && others < content.len() / 2;
-    let bytes = |bases: u64| Encoded { kind: Kind::Bytes, data: lzma::encode(content), bases, bases_stored: 0 };
+    let bytes =
+        |bases: u64| Encoded { kind: Kind::Bytes, data: lzma::encode(content), bases, bases_stored: 0 };
     if !pays {
         return bytes(layers.bases.len() as u64);
     }
@@ -66,11 +67,12 @@ pub(super) fn encode(content: &[u8]) -> Encoded {
     }
 }
 
+const SHORT: &str = "it is shorter than it says";
+
 pub(super) fn decode(kind: Kind, data: &[u8], length: usize) -> Result<Vec<u8>, &'static str> {
     if kind == Kind::Bytes {
         return lzma::decode(data, length);
     }
-    const SHORT: &str = "it is shorter than it says";
     let mut rest = data;
     let mut size = || usize::try_from(take(&mut rest)?).ok();
     let (Some(text), Some(packed), Some(bases)) = (size(), size(), size()) else { return Err(SHORT) };

@@ -38,8 +38,10 @@ impl Tree {
         }
         let x = |at: usize| MARGIN + scale * depth[at];
         let longest = self.names.iter().map(|name| name.chars().count()).max().unwrap_or(0) as f64;
-        let (width, total) =
-            (2.0 * MARGIN + BRANCHES + 8.0 + LETTER * longest, 2.0 * MARGIN + LINE * (self.leaves() as f64 + 1.5));
+        let (width, total) = (
+            2.0 * MARGIN + BRANCHES + 8.0 + LETTER * longest,
+            2.0 * MARGIN + LINE * (self.leaves() as f64 + 1.5),
+        );
         let mut out = String::new();
         let _ = writeln!(
             out,
@@ -49,7 +51,8 @@ impl Tree {
         let _ = writeln!(out, r#"<g stroke="black" stroke-width="1.3" fill="none">"#);
         for (at, node) in self.nodes.iter().enumerate() {
             if let (Some(&first), Some(&last)) = (node.children.first(), node.children.last()) {
-                let _ = writeln!(out, r#"<path d="M{0:.2} {1:.2}V{2:.2}"/>"#, x(at), height[first], height[last]);
+                let _ =
+                    writeln!(out, r#"<path d="M{0:.2} {1:.2}V{2:.2}"/>"#, x(at), height[first], height[last]);
             }
             if let Some(parent) = parents[at] {
                 let _ = writeln!(out, r#"<path d="M{:.2} {:.2}H{:.2}"/>"#, x(parent), height[at], x(at));
@@ -65,7 +68,7 @@ impl Tree {
                 escaped(name)
             );
         }
-        self.write_bar(&mut out, deepest, scale, total - MARGIN);
+        write_bar(&mut out, deepest, scale, total - MARGIN);
         out.push_str("</svg>\n");
         out
     }
@@ -82,20 +85,20 @@ impl Tree {
         }
         leaves
     }
+}
 
-    /// A bar of a round length near a fifth of the width.
-    fn write_bar(&self, out: &mut String, deepest: f64, scale: f64, y: f64) {
-        if deepest <= 0.0 {
-            return;
-        }
-        let power = 10.0_f64.powf((deepest / 5.0).log10().floor());
-        let length = [5.0, 2.0, 1.0].into_iter().map(|step| step * power).find(|&length| length <= deepest / 5.0);
-        let length = length.unwrap_or(power);
-        let end = MARGIN + scale * length;
-        let _ = writeln!(out, r#"<path d="M{MARGIN} {y:.2}H{end:.2}" stroke="black" stroke-width="1.3"/>"#);
-        let decimals = (-power.log10()).max(0.0) as usize;
-        let _ = writeln!(out, r#"<text x="{:.2}" y="{:.2}">{length:.decimals$}</text>"#, end + 5.0, y + 4.5);
+/// A bar of a round length near a fifth of the width.
+fn write_bar(out: &mut String, deepest: f64, scale: f64, y: f64) {
+    if deepest <= 0.0 {
+        return;
     }
+    let power = 10.0_f64.powf((deepest / 5.0).log10().floor());
+    let length = [5.0, 2.0, 1.0].into_iter().map(|step| step * power).find(|&length| length <= deepest / 5.0);
+    let length = length.unwrap_or(power);
+    let end = MARGIN + scale * length;
+    let _ = writeln!(out, r#"<path d="M{MARGIN} {y:.2}H{end:.2}" stroke="black" stroke-width="1.3"/>"#);
+    let decimals = (-power.log10()).max(0.0) as usize;
+    let _ = writeln!(out, r#"<text x="{:.2}" y="{:.2}">{length:.decimals$}</text>"#, end + 5.0, y + 4.5);
 }
 
 fn escaped(text: &str) -> String {

@@ -98,7 +98,10 @@ fn negative_branches_are_kept_or_given_to_the_sister() {
 #[test]
 fn names_are_quoted_and_pictures_escaped() {
     let names = ["plain", "it's (one)", "a<b&c"].map(String::from).to_vec();
-    let tree = neighbour_joining(&Matrix::from_values(names, vec![0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0]), false);
+    let tree = neighbour_joining(
+        &Matrix::from_values(names, vec![0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0]),
+        false,
+    );
     assert_eq!(tree.newick(), "(plain:0.500000,'it''s (one)':0.500000,'a<b&c':0.500000);");
     let svg = tree.svg();
     assert!(svg.contains("a&lt;b&amp;c</text>"));
@@ -109,7 +112,9 @@ fn names_are_quoted_and_pictures_escaped() {
 #[test]
 fn a_deep_tree_takes_no_deep_stack() {
     let n = 600;
-    let values = (0..n * n).map(|at| f64::from((at / n).max(at % n)) * f64::from(u8::from(at / n != at % n))).collect();
+    let values = (0..n * n)
+        .map(|at| f64::from((at / n).max(at % n)) * f64::from(u8::from(at / n != at % n)))
+        .collect();
     let tree = upgma(&named(n as usize, values));
     assert_eq!(tree.newick().matches('(').count(), n as usize - 1);
     assert!(tree.svg().len() > 1000);

@@ -14,10 +14,10 @@ pub fn upgma(matrix: &Matrix) -> Tree {
     while groups.len() > 1 {
         let count = groups.len();
         let (mut best, mut pair) = (f64::INFINITY, (0, 1));
-        for i in 0..count {
-            for j in i + 1..count {
-                if distances[i][j] < best {
-                    (best, pair) = (distances[i][j], (i, j));
+        for (i, row) in distances.iter().enumerate() {
+            for (j, &distance) in row.iter().enumerate().skip(i + 1) {
+                if distance < best {
+                    (best, pair) = (distance, (i, j));
                 }
             }
         }
