@@ -18,8 +18,11 @@ pub mod matrix;
 pub mod measures;
 pub mod model_file;
 pub mod neighbours;
+mod prefetch;
 pub mod split;
+mod table;
 pub mod tree;
+mod varint;
 pub mod words;
 pub mod zlib;
 

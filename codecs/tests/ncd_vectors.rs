@@ -1,5 +1,7 @@
 //! Sizes and distances of pairs of gene-family sequences, against those of Python's gzip, zlib, bz2, lzma and brotli.
 
+#![allow(clippy::float_cmp, reason = "figures are to be met exactly")]
+
 mod gene_family;
 mod shared;
 

@@ -113,4 +113,5 @@ impl Model {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "the same bits are what is asked for")]
 mod tests;

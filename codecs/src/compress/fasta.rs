@@ -14,12 +14,13 @@ mod block;
 mod error;
 mod layers;
 mod lzma;
-mod varint;
 
 use std::io::{Read, Write};
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
+
+use super::varint;
 
 pub use block::Kind;
 pub use error::{Error, Result};

@@ -69,6 +69,7 @@ pub fn vote(distances: &[f64], classes: &[usize], class_count: usize, k: usize) 
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "the same bits are what is asked for")]
 mod tests {
     use super::*;
 

@@ -104,6 +104,7 @@ impl CodeLength for Mixture {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "the same bits are what is asked for")]
 mod tests {
     use super::*;
     use crate::compress::Distance;

@@ -174,6 +174,7 @@ impl Matrix {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "the same bits are what is asked for")]
 mod tests {
     use super::*;
     use crate::compress::CodeLength;

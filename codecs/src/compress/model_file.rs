@@ -15,6 +15,8 @@ use std::io::{Read, Write};
 
 use sha2::{Digest, Sha256};
 
+pub(super) use super::varint::put;
+
 const HEAD: usize = 8 + 4 + 8 + 8;
 const LEVEL: i32 = 3;
 /// Larger bodies do not fit the tables that models are made from.
@@ -97,29 +99,13 @@ pub(super) fn read(input: &mut impl Read, magic: [u8; 8], known: u32) -> Result<
     Ok(zstd::bulk::decompress(stored, body as usize)?)
 }
 
-pub(super) fn put(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 128 {
-        out.push(number as u8 | 128);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
 pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
 pub(super) fn take(bytes: &mut &[u8]) -> Result<u64> {
-    let mut number = 0;
-    for shift in (0..63).step_by(7) {
-        let &byte = bytes.split_off_first().ok_or_else(cut)?;
-        number |= u64::from(byte & 127) << shift;
-        if byte < 128 {
-            return Ok(number);
-        }
-    }
-    Err(Error::Invalid { what: "a number is too long" })
+    super::varint::take(bytes).ok_or_else(cut)
 }
 
 pub(super) fn take_below(bytes: &mut &[u8], most: u64, what: &'static str) -> Result<u64> {

@@ -248,6 +248,7 @@ pub fn check(body: &[u8]) {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "the same bits are what is asked for")]
 mod tests {
     use super::*;
 

@@ -79,4 +79,5 @@ impl Tree {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "the same bits are what is asked for")]
 mod tests;

@@ -134,6 +134,7 @@ impl NaiveBayes {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "the same bits are what is asked for")]
 mod tests {
     use super::*;
 

@@ -1,6 +1,8 @@
 //! How often each base follows each context, for all classes side by side.
 
 use super::{Context, Error, Result};
+use crate::compress::prefetch::prefetch;
+use crate::compress::table::Table;
 
 /// Classes in a step of the mixer. Rows are as wide as a multiple of it.
 pub(super) const LANES: usize = 8;
@@ -11,6 +13,8 @@ const DIRECT_BITS: u32 = 16;
 const KEY_SHIFT: u32 = 64 - Context::KEY_BITS;
 const ROW: u64 = 1 << (KEY_SHIFT - 1);
 const MOST_ROWS: usize = ROW as usize;
+/// Rows that the first of them makes room for.
+const FIRST_ROWS: usize = 1 << 8;
 const COUNT_BITS: u32 = 11;
 const CLASS_BITS: u32 = 10;
 const MOST_INLINE: u64 = (1 << COUNT_BITS) - 1;
@@ -41,8 +45,9 @@ pub(super) struct Counts {
     context: Context,
     /// Classes, rounded up to whole steps.
     width: usize,
-    /// Rows of four times `width`.
-    rows: Vec<u16>,
+    /// Rows of four times `width`; those in use come first.
+    rows: Table<u16>,
+    row_count: usize,
     slots: Slots,
 }
 
@@ -52,7 +57,7 @@ enum Slots {
     Direct,
     /// Open addressing. A slot holds the key in its upper 40 bits and below either the number of a row, marked, or the only
     /// count there is: base, class and number. Most long contexts occur once, and take 8 bytes.
-    Hashed { slots: Vec<u64>, used: usize },
+    Hashed { slots: Table<u64>, used: usize },
 }
 
 impl Counts {
@@ -61,11 +66,13 @@ impl Counts {
         let width = classes.next_multiple_of(LANES);
         let keys = 1_usize << context.key_bits().min(63);
         if context.key_bits() <= DIRECT_BITS {
-            return Self { context, width, rows: vec![0; 4 * width * keys], slots: Slots::Direct };
+            let rows = Table::zeroed(4 * width * keys);
+            return Self { context, width, rows, row_count: keys, slots: Slots::Direct };
         }
         let expected = usize::try_from(letters / 2).unwrap_or(usize::MAX).min(keys).min(1 << 24);
         let size = expected.next_power_of_two().max(1 << 10);
-        Self { context, width, rows: Vec::new(), slots: Slots::Hashed { slots: vec![0; size], used: 0 } }
+        let slots = Slots::Hashed { slots: Table::zeroed(size), used: 0 };
+        Self { context, width, rows: Table::zeroed(0), row_count: 0, slots }
     }
 
     /// Makes room for more classes.
@@ -74,11 +81,16 @@ impl Counts {
         if width <= self.width {
             return;
         }
-        let mut rows = vec![0; self.rows.len() / self.width * width];
+        let mut rows = Table::zeroed(4 * self.row_count * width);
         for (to, from) in rows.chunks_exact_mut(width).zip(self.rows.chunks_exact(self.width)) {
             to[..self.width].copy_from_slice(from);
         }
         (self.width, self.rows) = (width, rows);
+    }
+
+    /// Whether it is small enough to be counted in without asking for memory ahead.
+    pub(super) fn is_small(&self) -> bool {
+        matches!(self.slots, Slots::Direct)
     }
 
     /// Adds `count` occurrences. Counts stay at their largest.
@@ -118,11 +130,14 @@ impl Counts {
             }
         }
         // Counts of several kinds, or too large a one, take a row.
-        let row = self.rows.len() / (4 * width);
+        let row = self.row_count;
         if row >= MOST_ROWS {
             return Err(Error::TooLarge { context: self.context.to_string() });
         }
-        self.rows.resize(self.rows.len() + 4 * width, 0);
+        if 4 * width * (row + 1) > self.rows.len() {
+            self.rows.grow(4 * width * (2 * row).max(FIRST_ROWS));
+        }
+        self.row_count += 1;
         slots[at] = key << KEY_SHIFT | ROW | row as u64;
         if slot != 0 {
             let (old_base, old_class, old_count) = unpack(slot);
@@ -193,7 +208,7 @@ impl Counts {
         };
         match &self.slots {
             Slots::Direct => {
-                (0..self.rows.len() / (4 * self.width)).for_each(|row| add_row(&mut all, row as u64, row));
+                (0..self.row_count).for_each(|row| add_row(&mut all, row as u64, row));
             }
             Slots::Hashed { slots, .. } => {
                 let mut slots: Vec<u64> = slots.iter().copied().filter(|&slot| slot != 0).collect();
@@ -245,23 +260,10 @@ fn find(slots: &[u64], key: u64) -> usize {
     }
 }
 
-fn grow(slots: &mut Vec<u64>) {
-    let old = std::mem::take(slots);
-    *slots = vec![0; 2 * old.len()];
-    for slot in old.into_iter().filter(|&slot| slot != 0) {
+fn grow(slots: &mut Table<u64>) {
+    let old = std::mem::replace(slots, Table::zeroed(2 * slots.len()));
+    for &slot in old.iter().filter(|&&slot| slot != 0) {
         let at = find(slots, slot >> KEY_SHIFT);
         slots[at] = slot;
     }
-}
-
-#[inline]
-fn prefetch<T>(table: &[T], at: usize) {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(place) = table.get(at) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch of an address that is ours; SSE is part of the architecture.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(place).cast()) }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (table, at);
 }

@@ -78,6 +78,7 @@ pub(super) fn amino(codon: &[u8]) -> Option<(u8, u8)> {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "the same bits are what is asked for")]
 mod tests {
     use super::*;
 

@@ -109,6 +109,7 @@ operator!(Mul, mul, |a, b| a * b);
 operator!(Div, div, |a, b| a / b);
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "the same bits are what is asked for")]
 mod tests {
     use super::*;
 

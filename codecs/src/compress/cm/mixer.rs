@@ -126,7 +126,7 @@ mod tests {
         for _ in 0..20 {
             last = mixer.step(&found, &[1.0, 1.0], at)[0];
         }
-        let mean: f32 = (101.0 / 104.0 + 1.0 / 104.0) / 2.0;
+        let mean = f32::midpoint(101.0 / 104.0, 1.0 / 104.0);
         assert!((first + mean.log2()).abs() < 1e-5);
         assert!(last < 0.06);
     }

@@ -25,7 +25,7 @@ pub struct Trainer {
 /// Each so many sequences one is held out until the temperature is known.
 const HELD_OUT: usize = 8;
 /// More of them do not make the temperature better.
-const MOST_HELD_OUT: usize = 256;
+const MOST_HELD_OUT: usize = 96;
 /// Keys that are known ahead of their use.
 const AHEAD: usize = 16;
 
@@ -105,6 +105,21 @@ impl Model {
         let frames: Vec<Option<usize>> =
             examples.iter().map(|example| self.settings.frame(example.sequence)).collect();
         self.tables.par_iter_mut().zip(contexts).try_for_each(|(table, &context)| {
+            if table.is_small() {
+                for (example, &frame) in examples.iter().zip(&frames) {
+                    let mut walk = Walk::new(example.sequence, frame.filter(|_| context.is_coding()));
+                    while !walk.is_done() {
+                        let key = walk.key(context);
+                        if let Some(base) = walk.base()
+                            && key != NONE
+                        {
+                            table.count(key, base, example.class, 1)?;
+                        }
+                        walk.advance();
+                    }
+                }
+                return Ok(());
+            }
             // Keys wait in a ring while their memory is fetched.
             let mut ring = [(NONE, 0, 0); AHEAD];
             let mut turn = 0;

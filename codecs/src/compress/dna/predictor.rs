@@ -1,10 +1,14 @@
+//! All models together.
+
 use super::coder::TOTAL;
 use super::counts::{History, Order};
-use super::follow::Follower;
+use super::follow::{LENGTHS, Pair};
 use super::logistic::Mixer;
 
 /// Lengths of the contexts.
 const ORDERS: [u32; 16] = [1, 2, 3, 4, 6, 8, 9, 10, 11, 12, 13, 14, 16, 18, 20, 24];
+/// Contexts of so many bases and more say by how many of them are known how repetitive a place is.
+const TELLING: u32 = 11;
 /// Lengths of the words that followers look for, on each strand.
 const WORDS: [u32; 4] = [12, 16, 20, 32];
 /// Of every input; they come to about their sum.
@@ -12,6 +16,10 @@ const FIRST_WEIGHT: f32 = 0.15;
 const FIRST_RATE: f32 = 0.006;
 /// Least share of a base.
 const LEAST: u32 = 24;
+/// What a follower without an occurrence says.
+const NOTHING: [f32; 4] = [-2.0 * std::f32::consts::LN_2; 4];
+/// Situations of one strand's followers: none, or the class of the longest.
+const FOLLOWED: usize = LENGTHS + 1;
 
 /// Predicts bases one after another.
 #[derive(Clone, Debug)]
@@ -19,7 +27,7 @@ pub struct Predictor {
     history: History,
     bases: Vec<u8>,
     orders: Vec<Order>,
-    followers: Vec<Follower>,
+    pairs: Vec<Pair>,
     mixer: Mixer,
 }
 
@@ -27,39 +35,38 @@ impl Predictor {
     /// A predictor that knows nothing, for so many bases: that bounds its memory.
     pub fn new(length: usize) -> Self {
         let bits = (usize::BITS - length.leading_zeros()).clamp(10, 22) + 2;
-        let mut orders: Vec<Order> = ORDERS.iter().map(|&order| Order::new(order, bits)).collect();
-        orders.shrink_to_fit();
-        let followers: Vec<Follower> = WORDS
-            .iter()
-            .flat_map(|&word| [false, true].map(|inverted| Follower::new(word, inverted, bits.min(22))))
-            .collect();
-        let inputs = orders.len() + followers.len();
-        let mixer = Mixer::new(inputs, &[1, 16, 17 * 17, 64], FIRST_WEIGHT, FIRST_RATE);
-        Self { history: History::default(), bases: Vec::with_capacity(length), orders, followers, mixer }
+        let orders: Vec<Order> = ORDERS.iter().map(|&order| Order::new(order, bits)).collect();
+        let pairs: Vec<Pair> = WORDS.iter().map(|&word| Pair::new(word, bits.min(22))).collect();
+        let views = [1, ORDERS.len() + 1, FOLLOWED * FOLLOWED, 64];
+        let mixer = Mixer::new(orders.len() + 2 * pairs.len(), &views, FIRST_WEIGHT, FIRST_RATE);
+        Self { history: History::default(), bases: Vec::with_capacity(length), orders, pairs, mixer }
     }
 
     /// Shares of the four bases, of a total of 65536.
     pub fn predict(&mut self) -> [u32; 4] {
         let mut known = 0;
-        for (input, order) in self.orders.iter_mut().enumerate() {
+        for (input, (order, length)) in self.orders.iter_mut().zip(ORDERS).enumerate() {
             let (logs, total) = order.predict(&self.history);
-            if total > 0 && input >= 8 {
-                known += 1;
-            }
+            known += usize::from(total > 0 && length >= TELLING);
             self.mixer.set(input, logs);
         }
-        let mut best = [0; 2];
-        for (at, follower) in self.followers.iter_mut().enumerate() {
-            let (logs, length) = match follower.predict(&self.bases) {
-                Some((logs, length)) => (logs, length + 1),
-                None => ([-1.386_294_4; 4], 0),
-            };
-            best[at % 2] = length.max(best[at % 2]) as usize as u32;
-            self.mixer.set(self.orders.len() + at, logs);
+        let mut longest = [0; 2];
+        let mut input = self.orders.len();
+        for pair in &mut self.pairs {
+            for (follower, longest) in pair.followers.iter_mut().zip(&mut longest) {
+                let logs = match follower.predict(&self.bases) {
+                    Some((logs, length)) => {
+                        *longest = (length + 1).max(*longest);
+                        logs
+                    }
+                    None => NOTHING,
+                };
+                self.mixer.set(input, logs);
+                input += 1;
+            }
         }
-        let situations = [0, known, (best[0] * 17 + best[1]) as usize, self.history.last(3) as usize];
-        let mixed = self.mixer.mix(&situations);
-        shares(mixed)
+        let followed = longest[0] * FOLLOWED + longest[1];
+        shares(self.mixer.mix(&[0, known, followed, self.history.last(3) as usize]))
     }
 
     /// Bits that a base would take now.
@@ -68,7 +75,7 @@ impl Predictor {
         -(f64::from(share) / f64::from(TOTAL)).log2()
     }
 
-    /// Learns the base that came, from 0 to 3.
+    /// Learns the base that came, from 0 to 3, after it was predicted.
     pub fn update(&mut self, base: u8) {
         let base = base & 3;
         self.mixer.update(base);
@@ -79,8 +86,8 @@ impl Predictor {
         }
         self.bases.push(base);
         self.history = next;
-        for follower in &mut self.followers {
-            follower.update(base, &self.bases, &self.history);
+        for pair in &mut self.pairs {
+            pair.update(base, &self.bases, &self.history);
         }
     }
 }

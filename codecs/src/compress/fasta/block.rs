@@ -2,8 +2,8 @@
 
 use super::layers::Layers;
 use super::lzma;
-use super::varint::{put, take};
 use crate::compress::dna::{Decoder, Encoder, Predictor};
+use crate::compress::varint::{put, take};
 
 /// How a block is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

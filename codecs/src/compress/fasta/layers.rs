@@ -3,7 +3,7 @@
 //! Lines that begin with `>` are headers; all others are sequence, whatever they hold. A line belongs to its kind by its first
 //! byte, so any bytes can be taken apart; only for FASTA it pays.
 
-use super::varint::{put, take};
+use crate::compress::varint::{put, take};
 
 /// The parts of a block.
 #[derive(Debug, Default, PartialEq, Eq)]

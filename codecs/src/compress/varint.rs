@@ -1,8 +1,8 @@
-//! LEB128.
+//! LEB128: numbers of seven bits a byte, the lowest first.
 
 use std::io::{self, Read};
 
-pub(super) fn put(out: &mut Vec<u8>, mut number: u64) {
+pub(in crate::compress) fn put(out: &mut Vec<u8>, mut number: u64) {
     while number >= 128 {
         out.push(number as u8 | 128);
         number >>= 7;
@@ -11,11 +11,11 @@ pub(super) fn put(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Takes a number off the front; none where there is none.
-pub(super) fn take(bytes: &mut &[u8]) -> Option<u64> {
+pub(in crate::compress) fn take(bytes: &mut &[u8]) -> Option<u64> {
     read(bytes).ok()
 }
 
-pub(super) fn read(input: &mut impl Read) -> io::Result<u64> {
+pub(in crate::compress) fn read(input: &mut impl Read) -> io::Result<u64> {
     let mut number = 0;
     for shift in (0..63).step_by(7) {
         let mut byte = [0];
