@@ -207,6 +207,9 @@ fn training_data_that_cannot_work_are_refused_with_names() {
     write("long.fa", &format!(">long class=a\n{}\n>b class=b\nACGT\n", dna(40_000, 5)));
     fails("classify train long.fa --method ncd -o m", 1, "long has 40000 letters, and gzip looks back 32506");
     kilobase(&folder, "classify train long.fa --method ncd --allow-window-overflow -o m").assert().success();
+    let told = predicate::str::contains("long has 40000 letters");
+    kilobase(&folder, "classify predict -m m long.fa").assert().code(1).stderr(told);
+    kilobase(&folder, "classify predict -m m long.fa --allow-window-overflow").assert().success();
 }
 
 #[test]

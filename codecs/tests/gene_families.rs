@@ -82,7 +82,7 @@ fn class_models_are_far_better() {
 }
 
 #[test]
-fn corpus_of_dna_takes_less_than_experts_did() {
+fn corpus_of_dna_stays_at_its_bits_a_base() {
     let Some(folder) = shared::folder("data/corpus_dna") else { return };
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();

@@ -110,7 +110,12 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let size = (args.block as usize) << 20;
     let shown_input = || format!("{}", args.input.display());
     let blocks = match file {
-        None => fasta::compress(&mut input, &mut Stdout::new(), size, &mut done).with_context(shown_input)?,
+        None => {
+            let mut out = Stdout::new();
+            let blocks = fasta::compress(&mut input, &mut out, size, &mut done).with_context(shown_input)?;
+            out.flush()?;
+            blocks
+        }
         Some(path) => {
             let mut out = AtomicFile::create(path, args.force)?;
             let blocks = fasta::compress(&mut input, &mut out, size, &mut done).with_context(shown_input)?;

@@ -1,5 +1,6 @@
 //! `kilobase decompress`: back to the bytes that `kilobase compress` read.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -55,7 +56,12 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let context = || format!("{}", args.input.display());
     let length = match file {
         // Nothing can be taken back from a pipe; the exit code tells whether it was the whole file.
-        None => fasta::decompress(&mut input, &mut Stdout::new(), done).with_context(context)?,
+        None => {
+            let mut out = Stdout::new();
+            let length = fasta::decompress(&mut input, &mut out, done).with_context(context)?;
+            out.flush()?;
+            length
+        }
         Some(path) => {
             let mut out = AtomicFile::create(path, args.force)?;
             let length = fasta::decompress(&mut input, &mut out, done).with_context(context)?;

@@ -51,6 +51,9 @@ pub(crate) struct Args {
     /// --method cm
     #[arg(long, value_name = "BITS")]
     reject: Option<f64>,
+    /// Go on with sequences longer than the compressor looks back
+    #[arg(long)]
+    allow_window_overflow: bool,
     /// Table to write, one line a record; - is standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
@@ -193,7 +196,7 @@ impl Job<'_> {
     ) -> anyhow::Result<()> {
         if let Trained::Neighbours(model) = self.model {
             let lengths = portion.iter().map(|(id, sequence)| (id.as_str(), sequence.len()));
-            train::check_window(&model.measure, None, lengths, &self.ctx.console)?;
+            train::check_window(&model.measure, self.args.allow_window_overflow, lengths, &self.ctx.console)?;
         }
         // The long ones first, so that no thread is left with one at the end.
         let mut order: Vec<usize> = (0..portion.len()).collect();

@@ -12,7 +12,7 @@ use kilobase::data::export::{AtomicFile, metadata_path};
 use serde_json::{Value, json};
 
 use super::labels::{LabelArgs, Labelled};
-use super::method::{CompressorArgs, Method, MethodArgs};
+use super::method::{Method, MethodArgs};
 use crate::cli::Ctx;
 use crate::cli::exit::Usage;
 use crate::cli::output::{Console, Summary, shown};
@@ -110,7 +110,7 @@ fn examples(rows: &Labelled) -> Vec<Example<'_>> {
 /// A compressor that does not see back to the beginning of a sequence is blind to what stands there.
 pub(super) fn check_window<'a>(
     measure: &Measure,
-    args: Option<&CompressorArgs>,
+    allow: bool,
     sequences: impl Iterator<Item = (&'a str, usize)>,
     console: &Console,
 ) -> anyhow::Result<()> {
@@ -121,7 +121,7 @@ pub(super) fn check_window<'a>(
         return Ok(());
     }
     let kind = compressor.kind().name();
-    if args.is_none_or(|args| args.allow_window_overflow) {
+    if allow {
         console.warn(format_args!("{id} has {length} letters, and {kind} looks back {window}"));
         return Ok(());
     }
@@ -151,7 +151,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     };
     if let Trained::Neighbours(model) = &model {
         let lengths = model.ids.iter().map(String::as_str).zip(model.sequences.iter().map(Vec::len));
-        check_window(&model.measure, Some(&method.compressor), lengths, &ctx.console)?;
+        check_window(&model.measure, method.compressor.allow_window_overflow, lengths, &ctx.console)?;
     }
     rows.classes = model.classes();
     let letters: usize = rows.sequences.iter().map(Vec::len).sum();
