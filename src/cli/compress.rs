@@ -94,8 +94,11 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let neural = loaded.as_ref().map(Neural::new).transpose()?;
     let (mut input, total) = open(&args.input)?;
     let begun = Instant::now();
-    let mut report =
-        args.report.as_deref().map(|path| Report::new(path, args, neural.as_ref())).transpose()?;
+    let mut report = args
+        .report
+        .as_deref()
+        .map(|path| Report::new(path, args, neural.as_ref().map(|neural| neural as &dyn CodeLength)))
+        .transpose()?;
     let progress = Progress::new(&ctx.console, total, "bytes");
     let mut failed = None;
     let mut reporting = std::time::Duration::ZERO;
@@ -151,13 +154,13 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
 /// The table of `--report`.
 struct Report<'a> {
     out: AtomicFile,
-    neural: Option<&'a Neural<'a>>,
+    neural: Option<&'a dyn CodeLength>,
     neural_bases: usize,
     block: u64,
 }
 
 impl<'a> Report<'a> {
-    fn new(path: &Path, args: &Args, neural: Option<&'a Neural<'a>>) -> anyhow::Result<Self> {
+    fn new(path: &Path, args: &Args, neural: Option<&'a dyn CodeLength>) -> anyhow::Result<Self> {
         let mut out = AtomicFile::create(path, args.force)?;
         write!(out, "#block\tbytes\tbases\tkilobase")?;
         for order in ORDERS {
