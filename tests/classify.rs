@@ -27,10 +27,10 @@ fn dna(length: usize, mut seed: u32) -> String {
     (0..length).map(|_| next()).collect()
 }
 
-/// A member of a family: every 20th base is another one.
+/// A member of a family: every 60th base is another one.
 fn member(family: u32, number: usize) -> String {
     let change = |(at, base): (usize, char)| match base {
-        _ if at % 20 != number % 20 => base,
+        _ if at % 60 != 3 * number % 60 => base,
         'A' => 'C',
         'C' => 'G',
         'G' => 'T',
@@ -53,6 +53,12 @@ fn folder() -> TempDir {
     let rows = |family, class: &str| -> String {
         (0..10).map(|number| format!("{}\t{class}\n", member(family, number))).collect()
     };
+    let families: String = (0..6_u32)
+        .flat_map(|family| {
+            (0..4).map(move |number| format!("{}\t{}\n", member(10 + family, number), family % 2))
+        })
+        .collect();
+    write("families.tsv", families);
     write("table.tsv", format!("sequence\tclass\n{}{}", rows(1, "0"), rows(2, "1")));
     folder
 }
@@ -277,9 +283,9 @@ fn profile_has_a_line_a_letter_and_sums_to_the_bits_of_predict() {
 #[test]
 fn eval_shows_what_leaks_beside_every_method() {
     let folder = folder();
-    fs::write(folder.path().join("split.json"), r#"{"a": {"train": [0,1,2,3,10,11,12], "test": [4, 13]}}"#)
+    fs::write(folder.path().join("split.json"), r#"{"a": {"train": [0,1,2,4,5,6,8], "test": [3, 7]}}"#)
         .unwrap();
-    let table = stdout(&mut kilobase(&folder, "classify eval table.tsv --split split.json#a"));
+    let table = stdout(&mut kilobase(&folder, "classify eval families.tsv --split split.json#a"));
     let rows = rows(&table);
     let column = |at: usize| -> Vec<&str> { rows.iter().map(|row| &row[at][..]).collect() };
     assert_eq!(rows.len(), 4 * 4, "{table}");
@@ -295,14 +301,15 @@ fn eval_shows_what_leaks_beside_every_method() {
         ("7", "2", "2", "1.0000"),
         "{table}"
     );
-    let json = stdout(&mut kilobase(&folder, "classify eval table.tsv --method ncd --no-baselines --json"));
+    let json =
+        stdout(&mut kilobase(&folder, "classify eval families.tsv --method ncd --no-baselines --json"));
     let document: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(document["results"].as_array().unwrap().len(), 3);
     assert_eq!(document["results"][0]["method"], "gzip-9 ncd");
     fs::write(folder.path().join("split.json"), r#"{"train": [0, 1], "test": [1]}"#).unwrap();
     let told = predicate::str::contains("row 1 is in both parts");
-    kilobase(&folder, "classify eval table.tsv --split split.json").assert().code(1).stderr(told);
-    kilobase(&folder, "classify eval table.tsv --split random:x").assert().code(2);
+    kilobase(&folder, "classify eval families.tsv --split split.json").assert().code(1).stderr(told);
+    kilobase(&folder, "classify eval families.tsv --split random:x").assert().code(2);
 }
 
 #[test]
@@ -322,8 +329,8 @@ fn distances_are_written_in_every_format_with_trees() {
     let value = |a: usize, b: usize| cells[a][b + 1].parse::<f64>().unwrap();
     assert!(value(0, 7) < value(0, 8));
     assert!((value(0, 8) - value(8, 0)).abs() < 1e-9);
-    kilobase(&folder, "distance kinase.fa -o d.npy --raw-diagonal --one-way --tree upgma").assert().success();
-    let npy = fs::read(folder.path().join("d.npy")).unwrap();
+    kilobase(&folder, "distance kinase.fa -o e.npy --raw-diagonal --one-way --tree upgma").assert().success();
+    let npy = fs::read(folder.path().join("e.npy")).unwrap();
     assert!(npy.starts_with(b"\x93NUMPY"));
     assert_ne!(npy[npy.len() - 8..], [0; 8], "the diagonal is not 0");
     for by in ["mixture", "markov --order 6", "bytes --compressor bz2"] {

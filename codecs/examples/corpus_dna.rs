@@ -33,14 +33,14 @@ fn main() {
         }
         let begun = Instant::now();
         let mut packed = Vec::new();
-        let reports = fasta::compress(&mut &bytes[..], &mut packed, fasta::BLOCK, |_, _| ()).unwrap();
+        let report = fasta::compress(&mut &bytes[..], &mut packed, fasta::BLOCK, |_, _| ()).unwrap();
         let there = begun.elapsed().as_secs_f64();
         let begun = Instant::now();
         let mut again = Vec::new();
         fasta::decompress(&mut &packed[..], &mut again, |_| ()).unwrap();
         let back = begun.elapsed().as_secs_f64();
         assert!(again == bytes, "compression loses nothing");
-        let bases: u64 = reports.iter().map(|report| report.bases).sum();
+        let bases: u64 = report.blocks.iter().map(|report| report.bases).sum();
         let sizes = PEERS.map(|(kind, level)| Encoder::new(kind, level).size(&bytes));
         let bits: Vec<f64> = std::iter::once(packed.len() as u64)
             .chain(sizes)

@@ -112,18 +112,20 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     };
     let size = (args.block as usize) << 20;
     let shown_input = || format!("{}", args.input.display());
-    let blocks = match file {
+    let compressed = match file {
         None => {
             let mut out = Stdout::new();
-            let blocks = fasta::compress(&mut input, &mut out, size, &mut done).with_context(shown_input)?;
+            let compressed =
+                fasta::compress(&mut input, &mut out, size, &mut done).with_context(shown_input)?;
             out.flush()?;
-            blocks
+            compressed
         }
         Some(path) => {
             let mut out = AtomicFile::create(path, args.force)?;
-            let blocks = fasta::compress(&mut input, &mut out, size, &mut done).with_context(shown_input)?;
+            let compressed =
+                fasta::compress(&mut input, &mut out, size, &mut done).with_context(shown_input)?;
             out.commit()?;
-            blocks
+            compressed
         }
     };
     progress.finish();
@@ -133,9 +135,9 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     if let Some(report) = report {
         report.finish()?;
     }
+    let fasta::Report { blocks, stored } = compressed;
     let sum = |of: fn(&BlockReport) -> u64| blocks.iter().map(of).sum::<u64>();
-    let (length, stored, bases) =
-        (sum(|block| block.length), sum(|block| block.stored), sum(|block| block.bases));
+    let (length, bases) = (sum(|block| block.length), sum(|block| block.bases));
     let seconds = (begun.elapsed().saturating_sub(reporting)).as_secs_f64();
     let per_base = |bytes: u64| (bases > 0).then(|| (8e4 * bytes as f64 / bases as f64).round() / 1e4);
     let summary = Summary::new("compress")

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use clap::ValueEnum;
 use kilobase::codecs::compress::bytes::Compressor;
 use kilobase::codecs::compress::code_length::{self, CodeLength, Corpus};
@@ -180,7 +180,10 @@ fn read(args: &Args, ctx: &Ctx) -> anyhow::Result<(Vec<String>, Vec<Vec<u8>>)> {
         let mut reader = scan::open(source, &args.input)?;
         while reader.read_record(&mut record)? {
             args.letters.apply(&mut record.sequence);
-            scan::check_empty(&record, reader.name(), false)?;
+            if record.is_empty() {
+                let (number, id) = (record.number, record.id.escape_debug());
+                bail!("{}: record {number} (id {id}) has no letters to compare", reader.name());
+            }
             names.push(record.id.clone());
             sequences.push(std::mem::take(&mut record.sequence));
         }

@@ -48,6 +48,15 @@ pub struct BlockReport {
     pub bases_stored: u64,
 }
 
+/// What became of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Its blocks.
+    pub blocks: Vec<BlockReport>,
+    /// Bytes of the compressed file.
+    pub stored: u64,
+}
+
 /// Compresses all of `input` into `out`, so many blocks of so many bytes at once as there are threads. `done` is called after each
 /// block with its content.
 pub fn compress(
@@ -55,7 +64,7 @@ pub fn compress(
     out: &mut impl Write,
     block: usize,
     mut done: impl FnMut(&BlockReport, &[u8]),
-) -> Result<Vec<BlockReport>> {
+) -> Result<Report> {
     let block = block.clamp(1, LARGEST_BLOCK);
     out.write_all(MAGIC)?;
     let mut reports = Vec::new();
@@ -98,7 +107,8 @@ pub fn compress(
     varint::put(&mut end, length);
     end.extend(&sums.finalize()[..SUM]);
     out.write_all(&end)?;
-    Ok(reports)
+    let stored = reports.iter().map(|report| report.stored).sum::<u64>() + (MAGIC.len() + end.len()) as u64;
+    Ok(Report { blocks: reports, stored })
 }
 
 /// Restores what [`compress`] wrote, and checks every sum. `done` is called with the bytes of each block. What was written
@@ -174,8 +184,8 @@ pub fn is_compressed(bytes: &[u8]) -> bool {
 #[doc(hidden)]
 pub fn check(bytes: &[u8], block: usize) {
     let mut file = Vec::new();
-    let reports = compress(&mut &bytes[..], &mut file, block, |_, _| ()).expect("memory to memory");
-    assert_eq!(reports.iter().map(|report| report.length).sum::<u64>(), bytes.len() as u64);
+    let report = compress(&mut &bytes[..], &mut file, block, |_, _| ()).expect("memory to memory");
+    assert_eq!(report.stored, file.len() as u64);
     let mut restored = Vec::new();
     decompress(&mut &file[..], &mut restored, |_| ()).expect("what was just written");
     assert_eq!(restored, bytes, "compression loses nothing");

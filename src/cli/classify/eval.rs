@@ -67,6 +67,11 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     }
     for name in &names {
         let split = parse(name, &rows, &clusters)?;
+        if split.test.is_empty() {
+            ctx.console
+                .warn(format_args!("{name}: every cluster is larger than a fifth of the rows; left out"));
+            continue;
+        }
         let leakage = Leakage::of(&split, &rows.sequences, &clusters);
         let part = Part::new(&rows, &split);
         for (what, run) in runs(&method, args.no_baselines) {

@@ -63,7 +63,7 @@ pub(super) enum Order {
 }
 
 /// Contexts up to here have large counts.
-const SHORT: u32 = 9;
+const SHORT: u32 = 11;
 /// Sixteen contexts that differ in their last two bases lie side by side, so that they can be fetched two bases ahead.
 const NEIGHBOURS: u32 = 2;
 /// Mirror images are counted so many bases later, when their memory has come.
@@ -108,11 +108,12 @@ pub(super) struct Long {
 
 impl Order {
     pub(super) fn new(order: u32, most_bits: u32) -> Self {
-        if order <= SHORT {
+        if order <= SHORT && 2 * order <= most_bits {
             let limit = match order {
                 0..=2 => 60_000,
                 3..=8 => 4000,
-                _ => 1000,
+                9..=10 => 1000,
+                _ => 255,
             };
             let counts = Table::zeroed(1 << (2 * order));
             return Self::Short(Short { order, counts, limit, at: 0, mirrors: Mirrors::default() });
@@ -159,7 +160,7 @@ impl Short {
         let counts = self.counts[self.at];
         let total: u32 = counts.iter().map(|&count| u32::from(count)).sum();
         // In 1/16 of a count.
-        let prior = if self.order < SHORT { 32 } else { 8 };
+        let prior = if self.order < 9 { 32 } else { 8 };
         let scale = (1_u64 << 40) / u64::from(16 * total + 4 * prior);
         let share = |count: u16| ((u64::from(16 * u32::from(count) + prior) * scale) >> 24) as u32;
         (counts.map(|count| logarithm(share(count))), total)

@@ -3,7 +3,6 @@
 
 use super::counts::History;
 use super::estimate::{Estimates, logarithm};
-use crate::compress::prefetch::prefetch;
 use crate::compress::table::Table;
 
 /// Outcomes that decide what a follower is worth.
@@ -14,8 +13,6 @@ pub(super) const LENGTHS: usize = 16;
 const MOST_MISSES: u32 = 8;
 /// With fewer hits in a row a follower leaves for a later occurrence.
 const SURE: u32 = 20;
-/// A word is looked up and noted so many bases later, when its memory has come.
-const LATER: usize = 6;
 
 /// Two followers, one a strand, of the last occurrence of words of one length.
 #[derive(Clone, Debug)]
@@ -24,8 +21,6 @@ pub(super) struct Pair {
     /// For each word the place after it, plus one.
     last: Table<u32>,
     bits: u32,
-    /// Slots of the last words, and of their reverse complements.
-    waiting: [(u32, u32); LATER],
     pub(super) followers: [Follower; 2],
 }
 
@@ -36,7 +31,6 @@ impl Pair {
             word,
             last: Table::zeroed(1 << bits),
             bits,
-            waiting: [(0, 0); LATER],
             followers: [Follower::new(false), Follower::new(true)],
         }
     }
@@ -54,30 +48,21 @@ impl Pair {
         if history.length < u64::from(self.word) {
             return;
         }
-        let turn = history.length as usize % LATER;
-        let slots = (self.slot(history.last(self.word)), self.slot(history.inverted(self.word)));
-        prefetch(&self.last, slots.0);
-        prefetch(&self.last, slots.1);
-        let (here, inverted) = std::mem::replace(&mut self.waiting[turn], (slots.0 as u32, slots.1 as u32));
-        if history.length < u64::from(self.word) + LATER as u64 {
-            return;
-        }
+        let (here, inverted) = (self.slot(history.last(self.word)), self.slot(history.inverted(self.word)));
         for (follower, slot) in self.followers.iter_mut().zip([here, inverted]) {
             if follower.is_sure() {
                 continue;
             }
-            let Some(after) = self.last[slot as usize].checked_sub(1) else { continue };
-            // The place after the word when it was looked up, moved by the bases since.
-            let next = if follower.is_inverted {
-                (after as usize).checked_sub(self.word as usize + 1 + LATER)
-            } else {
-                Some(after as usize + LATER)
-            };
+            let Some(after) = self.last[slot].checked_sub(1) else { continue };
+            let after = after as usize;
+            // An inverted repeat goes on before the reverse complement of the last word.
+            let next =
+                if follower.is_inverted { after.checked_sub(self.word as usize + 1) } else { Some(after) };
             if let Some(next) = next {
                 follower.join(next, self.word as usize, bases);
             }
         }
-        self.last[here as usize] = (bases.len() - LATER) as u32 + 1;
+        self.last[here] = bases.len() as u32 + 1;
     }
 }
 

@@ -4,8 +4,8 @@ use super::*;
 
 fn packed(bytes: &[u8], block: usize) -> (Vec<u8>, Vec<BlockReport>) {
     let mut out = Vec::new();
-    let reports = compress(&mut &bytes[..], &mut out, block, |_, _| ()).unwrap();
-    (out, reports)
+    let report = compress(&mut &bytes[..], &mut out, block, |_, _| ()).unwrap();
+    (out, report.blocks)
 }
 
 fn restored(bytes: &[u8]) -> Result<Vec<u8>> {
