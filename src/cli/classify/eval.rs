@@ -179,7 +179,7 @@ impl<'a> Part<'a> {
 type Run<'a> = Box<dyn Fn(&Part) -> anyhow::Result<(Vec<usize>, f64)> + 'a>;
 
 fn runs(method: &MethodArgs, alone: bool) -> Vec<(String, Run<'_>)> {
-    let asked = |part: &Part| judged(train::train(method, &part.train), part);
+    let asked = |part: &Part| judged(|| train::train(method, &part.train), part);
     let name = match method.method {
         Method::Cm => "cm".to_owned(),
         Method::Jaccard => format!("jaccard-{}", method.neighbours.word),
@@ -203,9 +203,9 @@ fn runs(method: &MethodArgs, alone: bool) -> Vec<(String, Run<'_>)> {
     runs
 }
 
-fn judged(model: anyhow::Result<Trained>, part: &Part) -> anyhow::Result<(Vec<usize>, f64)> {
+fn judged(train: impl FnOnce() -> anyhow::Result<Trained>, part: &Part) -> anyhow::Result<(Vec<usize>, f64)> {
     let begun = Instant::now();
-    let model = model?;
+    let model = train()?;
     let judge = Judge::new(&model, false, None)?;
     let trained = begun.elapsed().as_secs_f64();
     // A sequence without letters goes to the first class, which is as good as any.
@@ -223,7 +223,7 @@ fn jaccard(part: &Part) -> anyhow::Result<(Vec<usize>, f64)> {
         sequences: train.sequences.clone(),
         labels: train.labels.clone(),
     };
-    judged(Ok(Trained::Neighbours(model)), part)
+    judged(|| Ok(Trained::Neighbours(model)), part)
 }
 
 fn minhash(part: &Part) -> anyhow::Result<(Vec<usize>, f64)> {
