@@ -7,8 +7,12 @@ use clap::{Args, Parser, Subcommand};
 use kilobase::models::device::DeviceRequest;
 
 mod args;
+mod classify;
 mod completions;
+mod compress;
 mod decoder;
+mod decompress;
+mod distance;
 mod doctor;
 mod embed;
 mod exit;
@@ -16,6 +20,7 @@ mod generate;
 mod load;
 mod man;
 mod model;
+mod neural;
 mod output;
 mod price;
 mod progress;
@@ -53,6 +58,14 @@ enum Command {
     Variants(variants::Args),
     /// Generate sequences with a decoder, after prompts and under constraints
     Generate(generate::Args),
+    /// Classify sequences by compression: train, predict, measure
+    Classify(classify::Args),
+    /// Distances between sequences by compression, and trees
+    Distance(distance::Args),
+    /// Compress FASTA files, without loss
+    Compress(compress::Args),
+    /// Restore what compress wrote
+    Decompress(decompress::Args),
     /// Make a model
     Model(model::Args),
     /// Show what this build and this machine have: processor, memory, devices, and what is missing
@@ -141,6 +154,10 @@ fn run(command: Command, ctx: &Ctx) -> anyhow::Result<()> {
         Command::Score(args) => score::run(&args, ctx),
         Command::Variants(args) => variants::run(&args, ctx),
         Command::Generate(args) => generate::run(&args, ctx),
+        Command::Classify(args) => classify::run(&args, ctx),
+        Command::Distance(args) => distance::run(&args, ctx),
+        Command::Compress(args) => compress::run(&args, ctx),
+        Command::Decompress(args) => decompress::run(&args, ctx),
         Command::Model(args) => model::run(&args, ctx),
         Command::Doctor(args) => doctor::run(&args, ctx),
         Command::Completions(args) => completions::run(&args, ctx),

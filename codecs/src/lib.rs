@@ -1,1 +1,3 @@
-//! kilobase.
+//! Information and DNA: compressors as models of sequences.
+
+pub mod compress;
