@@ -32,10 +32,8 @@ fn messages(bits: usize, count: usize) -> Vec<Value> {
 
 fn encode(code: &dyn Codebook, messages: &[Value]) -> Vec<u8> {
     let mut letters = vec![0; messages.len() * code.length()];
-    for (message, word) in messages.iter().zip(letters.chunks_exact_mut(code.length())) {
-        code.encode_into(message, false, word);
-        word.iter_mut().for_each(|symbol| *symbol = alphabet::LETTERS[usize::from(*symbol & 3)]);
-    }
+    code.encode_all(messages, &mut letters);
+    letters.iter_mut().for_each(|symbol| *symbol = alphabet::LETTERS[usize::from(*symbol & 3)]);
     letters
 }
 

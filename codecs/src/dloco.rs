@@ -44,6 +44,7 @@ mod params;
 mod rank;
 pub mod read;
 mod residue;
+mod states;
 pub mod strand;
 mod value;
 mod weights;

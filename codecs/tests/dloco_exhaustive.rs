@@ -1,6 +1,8 @@
 //! Everything, for short words; samples of everything, for long ones.
 
-use kilobase_codecs::dloco::{Candidate, Codebook, Decoded, Entry, Hamming, Mode, Params, Residue, Value, alphabet};
+use kilobase_codecs::dloco::{
+    Candidate, Codebook, Decoded, Entry, Hamming, Mode, Params, Residue, Value, alphabet,
+};
 use proptest::prelude::*;
 
 fn codes(run_limit: usize, length: usize) -> Vec<(String, Box<dyn Codebook>)> {
@@ -65,7 +67,8 @@ fn every_single_substitution_is_corrected_and_nothing_else_is_taken_for_one() {
 
 /// In the order of the interface: by distance, message, complement and letters.
 fn sorted(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
-    candidates.sort_by_key(|c| (c.distance, c.entry.message, c.entry.complement, alphabet::to_ascii(&c.word)));
+    candidates
+        .sort_by_key(|c| (c.distance, c.entry.message, c.entry.complement, alphabet::to_ascii(&c.word)));
     candidates
 }
 
@@ -80,7 +83,11 @@ fn lists_equal_brute_force_for_every_received_word() {
                         .iter()
                         .map(|(word, entry)| (distance(word, &received), word, entry))
                         .filter(|(distance, _, _)| *distance <= 2)
-                        .map(|(distance, word, entry)| Candidate { distance, entry: *entry, word: word.clone() })
+                        .map(|(distance, word, entry)| Candidate {
+                            distance,
+                            entry: *entry,
+                            word: word.clone(),
+                        })
                         .collect();
                     assert_eq!(code.within_two(&received), sorted(near), "{name} {received:?}");
                 }
@@ -100,15 +107,19 @@ fn deletions_and_insertions_equal_brute_force_for_every_received_word() {
         for length in 3..=6 {
             for (name, code) in codes(run_limit, length) {
                 let book = book(&*code);
-                let candidate =
-                    |(word, entry): &(Vec<u8>, Entry)| Candidate { distance: 1, entry: *entry, word: word.clone() };
+                let candidate = |(word, entry): &(Vec<u8>, Entry)| Candidate {
+                    distance: 1,
+                    entry: *entry,
+                    word: word.clone(),
+                };
                 for received in all_words(length - 1) {
                     let sent = book.iter().filter(|(word, _)| shortened(word).any(|short| short == received));
                     let expected = sorted(sent.map(candidate).collect());
                     assert_eq!(code.after_deletion(&received), expected, "{name} {received:?}");
                 }
                 for received in all_words(length + 1) {
-                    let sent = book.iter().filter(|(word, _)| shortened(&received).any(|short| short == *word));
+                    let sent =
+                        book.iter().filter(|(word, _)| shortened(&received).any(|short| short == *word));
                     let expected = sorted(sent.map(candidate).collect());
                     assert_eq!(code.after_insertion(&received), expected, "{name} {received:?}");
                 }

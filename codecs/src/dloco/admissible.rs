@@ -74,11 +74,8 @@ impl Proof {
         if last == symbol {
             return (run < l).then(|| (state + 1, whole(symbol)));
         }
-        let smaller = if last < symbol {
-            self.add(whole(symbol - 1), row[usize::from(run)])
-        } else {
-            whole(symbol)
-        };
+        let smaller =
+            if last < symbol { self.add(whole(symbol - 1), row[usize::from(run)]) } else { whole(symbol) };
         Some((symbol * l, smaller))
     }
 
@@ -247,9 +244,9 @@ mod tests {
             .collect();
         let residue = |index: usize| index as u32 % divisor;
         (0..words.len()).all(|i| {
-            (i + 1..words.len()).filter(|&j| residue(i) == residue(j)).all(|j| {
-                words[i].iter().zip(&words[j]).filter(|(a, b)| a != b).count() > 2
-            })
+            (i + 1..words.len())
+                .filter(|&j| residue(i) == residue(j))
+                .all(|j| words[i].iter().zip(&words[j]).filter(|(a, b)| a != b).count() > 2)
         })
     }
 
@@ -259,7 +256,11 @@ mod tests {
             for length in 3..=4 {
                 for divisor in (3..240).step_by(2) {
                     let proven = proves(run_limit, length, divisor);
-                    assert_eq!(proven, admissible(run_limit, length, divisor), "{run_limit} {length} {divisor}");
+                    assert_eq!(
+                        proven,
+                        admissible(run_limit, length, divisor),
+                        "{run_limit} {length} {divisor}"
+                    );
                 }
             }
         }

@@ -68,6 +68,7 @@ pub trait Codebook: Send + Sync {
     fn payload_bits(&self) -> usize;
 
     /// The word of a message, into `word` of [`length`](Self::length) symbols; `message` must be below `2^payload_bits`.
+    /// The complement of a message is its word with `3 - s` for every symbol `s`.
     fn encode_into(&self, message: &Value, complement: bool, word: &mut [u8]);
 
     /// What `word` says, if it is in the codebook. `O(m)`.
@@ -86,6 +87,13 @@ pub trait Codebook: Send + Sync {
 
     /// All words that gain one symbol to become `word`, which has one symbol too many.
     fn after_insertion(&self, word: &[u8]) -> Vec<Candidate>;
+
+    /// The words of several messages, one after the other, none of them the complement.
+    fn encode_all(&self, messages: &[Value], words: &mut [u8]) {
+        for (message, word) in messages.iter().zip(words.chunks_exact_mut(self.length())) {
+            self.encode_into(message, false, word);
+        }
+    }
 
     /// The word of a message.
     fn encode(&self, message: &Value, complement: bool) -> Vec<u8> {

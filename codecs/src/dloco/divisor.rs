@@ -10,10 +10,12 @@ pub(super) fn table(run_limit: RunLimit) -> &'static [(u16, u32)] {
 /// The divisor of the table.
 pub(super) fn listed(run_limit: RunLimit, length: usize) -> Result<u32, Error> {
     let table = table(run_limit);
-    table.iter().find(|entry| usize::from(entry.0) == length).map(|entry| entry.1).ok_or_else(|| Error::NoDivisor {
-        run_limit: run_limit.get(),
-        length,
-        listed: table.iter().map(|entry| entry.0.to_string()).collect::<Vec<_>>().join(", "),
+    table.iter().find(|entry| usize::from(entry.0) == length).map(|entry| entry.1).ok_or_else(|| {
+        Error::NoDivisor {
+            run_limit: run_limit.get(),
+            length,
+            listed: table.iter().map(|entry| entry.0.to_string()).collect::<Vec<_>>().join(", "),
+        }
     })
 }
 
@@ -112,4 +114,3 @@ const THREE: &[(u16, u32)] = &[
     (260, 972_137),
     (300, 1_330_841),
 ];
-

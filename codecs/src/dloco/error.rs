@@ -28,7 +28,9 @@ pub enum Error {
         listed: String,
     },
     /// A divisor under which some single substitution could not be corrected, or that is even.
-    #[error("divisor {divisor} does not correct every substitution for run limit {run_limit} and length {length}")]
+    #[error(
+        "divisor {divisor} does not correct every substitution for run limit {run_limit} and length {length}"
+    )]
     Divisor {
         /// As asked for.
         divisor: u32,

@@ -64,7 +64,8 @@ impl Hamming {
             half: Value::ZERO,
             last: Value::ZERO,
         };
-        let words = (0..4).fold([0; 3], |sum, s| add(&sum, code.count(0, s, code.multiples[0][usize::from(s)])));
+        let words =
+            (0..4).fold([0; 3], |sum, s| add(&sum, code.count(0, s, code.multiples[0][usize::from(s)])));
         let words = widen(&words);
         if words.is_zero() {
             return Err(Error::NoWords { run_limit: run_limit.get(), length });

@@ -1,20 +1,22 @@
 //! Between words and their places in lexicographic order.
 
 use super::params::RunLimit;
-use super::value::{LIMBS, Value, add, sub};
+use super::states::{self, States};
+use super::value::{Value, add, sub};
 use super::weights::Weights;
 
 /// Ranks and unranks the words of a length and run limit.
 ///
-/// With `k` symbols to follow and a current run of `r` symbols `p`, the words that begin with a smaller symbol than `s`
-/// are `s W(k, 1) - [p < s] (W(k, 1) - W(k, r + 1))`. The table has the four multiples of `W(k, 1)` and the deficits in the
-/// brackets for each `r`, in as many limbs as are needed at the position: the numbers become smaller from left to right,
-/// and most of the work is done on few limbs.
+/// With `k` symbols to follow and a current run of `r` symbols `p`, the words that go on with a smaller symbol than `s` are
+/// `s W(k, 1) - [p < s] (W(k, 1) - W(k, r + 1))`. The table has this number for every position, state `(p, r)` and symbol,
+/// in as many limbs as are needed at the position: the numbers become smaller from left to right, and much of the work is
+/// done on few limbs. Ranking adds one entry a symbol; unranking compares with three and subtracts one.
 #[derive(Clone, Debug)]
 pub struct Ranker {
     run_limit: usize,
     length: usize,
     words: Value,
+    states: States,
     segments: Vec<Segment>,
 }
 
@@ -23,20 +25,15 @@ pub struct Ranker {
 struct Segment {
     limbs: usize,
     positions: usize,
-    /// By position, then by entry ([`ENTRIES`]), then by limb.
+    /// By position, then by [`States::at`] of state and symbol, then by limb.
     table: Vec<u64>,
 }
-
-/// Four multiples, and the deficits of runs 0 (nothing before, no deficit) to 3.
-const ENTRIES: usize = 8;
-
-/// The last symbol and the length of its run; 0 and 0 before the first.
-type State = (u8, u8);
 
 impl Ranker {
     /// Tables for a code.
     pub fn new(run_limit: RunLimit, length: usize) -> Self {
         let weights = Weights::new(run_limit, length);
+        let states = States::new(run_limit);
         let words = weights.words();
         let mut segments: Vec<Segment> = Vec::new();
         for position in 0..length {
@@ -48,16 +45,11 @@ impl Ranker {
             }
             let segment = segments.last_mut().expect("pushed above");
             segment.positions += 1;
-            let one = weights.get(follow, 1);
-            for symbol in 0..4 {
-                segment.table.extend(&one.mul_small(symbol).0[..limbs]);
-            }
-            segment.table.extend(&Value::ZERO.0[..limbs]);
-            for run in 1..=3 {
-                segment.table.extend(&one.sub(&weights.get(follow, run + 1)).0[..limbs]);
+            for smaller in states.contributions(&weights, follow) {
+                segment.table.extend(&smaller.0[..limbs]);
             }
         }
-        Self { run_limit: run_limit.get(), length, words, segments }
+        Self { run_limit: run_limit.get(), length, words, states, segments }
     }
 
     /// Symbols of a word.
@@ -72,25 +64,48 @@ impl Ranker {
 
     /// Whether no run of `word` is longer than the limit.
     pub fn is_legal(&self, word: &[u8]) -> bool {
+        self.legal_prefix(word) == word.len()
+    }
+
+    /// How many symbols there are before the one that makes a run too long.
+    fn legal_prefix(&self, word: &[u8]) -> usize {
         let mut run = 0;
         let mut last = 4;
-        word.iter().all(|&symbol| {
+        let too_long = word.iter().position(|&symbol| {
             run = if symbol == last { run + 1 } else { 1 };
             last = symbol;
-            run <= self.run_limit
-        })
+            run > self.run_limit
+        });
+        too_long.unwrap_or(word.len())
     }
 
     /// The word at place `index`, which must be below [`words`](Self::words), into `word` of the code's length.
     pub fn unrank(&self, index: &Value, word: &mut [u8]) {
-        debug_assert!(*index < self.words && word.len() == self.length, "{index} of {}", self.words);
-        let mut rest = *index;
-        let mut state = (0, 0);
-        let mut word = word;
+        self.unrank_all([index], [word]);
+    }
+
+    /// The words at two places: done side by side they take little longer than one.
+    pub fn unrank_two(&self, indices: [&Value; 2], words: [&mut [u8]; 2]) {
+        self.unrank_all(indices, words);
+    }
+
+    fn unrank_all<const N: usize>(&self, indices: [&Value; N], mut words: [&mut [u8]; N]) {
+        for (index, word) in indices.iter().zip(&words) {
+            debug_assert!(**index < self.words && word.len() == self.length, "{index} of {}", self.words);
+        }
+        let mut rest = indices.map(|index| *index);
+        let mut state = [0; N];
         for segment in &self.segments {
-            let (head, tail) = word.split_at_mut(segment.positions);
-            word = tail;
-            state = with_limbs!(segment.limbs, L => unrank::<L>(segment, &mut rest, state, head));
+            let mut heads = [const { None }; N];
+            let mut number = 0;
+            words = words.map(|word| {
+                let (head, tail) = word.split_at_mut(segment.positions);
+                heads[number] = Some(head);
+                number += 1;
+                tail
+            });
+            let heads = heads.map(|head| head.expect("set for each word"));
+            with_limbs!(segment.limbs, L => unrank::<L, N>(segment, &self.states, &mut rest, &mut state, heads));
         }
     }
 
@@ -100,112 +115,85 @@ impl Ranker {
             return None;
         }
         let mut index = Value::ZERO;
-        let mut state = (0, 0);
-        let mut longest = 0;
+        let mut state = 0;
         let mut word = word;
         for segment in &self.segments {
             let (head, tail) = word.split_at(segment.positions);
             word = tail;
-            let run;
-            (state, run) = with_limbs!(segment.limbs, L => rank::<L>(segment, &mut index, state, head));
-            longest = run.max(longest);
+            state =
+                with_limbs!(segment.limbs, L => rank::<L>(segment, &self.states, &mut index, state, head));
         }
-        (usize::from(longest) <= self.run_limit).then_some(index)
+        (state != self.states.broken()).then_some(index)
     }
 
-    /// Number of words of the code that come before `word`, which may be any, and whether `word` is one of them.
+    /// Number of words of the code that come before `word`, which may be any of the code's length, and whether `word` is one
+    /// of them.
     pub fn extended_rank(&self, word: &[u8]) -> (Value, bool) {
-        let legal = (1..=word.len()).rev().find(|&end| self.is_legal(&word[..end])).unwrap_or(0);
-        // What follows the symbol that makes a run too long does not count; that symbol does.
-        let (mut index, mut state, mut done) = (Value::ZERO, (0, 0), 0);
+        // The symbol that makes a run too long counts, what follows does not: the state after it contributes nothing.
+        let (mut index, mut state) = (Value::ZERO, 0);
+        let mut word = word;
         for segment in &self.segments {
-            for step in segment.table.chunks_exact(ENTRIES * segment.limbs) {
-                if done < word.len() && done <= legal {
-                    let entry = |at: usize| {
-                        let mut value = Value::ZERO;
-                        value.0[..segment.limbs]
-                            .copy_from_slice(&step[at * segment.limbs..(at + 1) * segment.limbs]);
-                        value
-                    };
-                    let (last, run) = state;
-                    let symbol = word[done];
-                    index = index.add(&entry(symbol.into()));
-                    if last < symbol {
-                        index = index.sub(&entry(4 + usize::from(run)));
-                    }
-                    state = next(state, symbol);
-                }
-                done += 1;
-            }
+            let (head, tail) = word.split_at(segment.positions.min(word.len()));
+            word = tail;
+            state =
+                with_limbs!(segment.limbs, L => rank::<L>(segment, &self.states, &mut index, state, head));
         }
-        (index, legal == word.len())
+        (index, state != self.states.broken())
     }
 }
 
 #[inline(always)]
-fn next((last, run): State, symbol: u8) -> State {
-    (symbol, if symbol == last { run + 1 } else { 1 })
-}
-
-/// The four smallest indices less what was taken before, for the position's symbols.
-#[inline(always)]
-fn unrank<const L: usize>(segment: &Segment, rest: &mut Value, mut state: State, word: &mut [u8]) -> State {
+fn unrank<const L: usize, const N: usize>(
+    segment: &Segment,
+    states: &States,
+    rest: &mut [Value; N],
+    state: &mut [u8; N],
+    words: [&mut [u8]; N],
+) {
     let (entries, _) = segment.table.as_chunks::<L>();
-    let (steps, _) = entries.as_chunks::<ENTRIES>();
-    let mut index: [u64; L] = *rest.0.first_chunk().expect("a value has more limbs than a segment");
-    for (letter, step) in word.iter_mut().zip(steps) {
-        let (last, run) = state;
-        let deficit = &step[4 + usize::from(run & 3)];
-        // Each of the three ways is worked out, and the last that does not go below zero is taken: no branch to mispredict.
-        let way = |symbol: u8| {
-            let start = &step[usize::from(symbol)];
-            let masked = deficit.map(|limb| if last < symbol { limb } else { 0 });
-            sub(&index, &sub(start, &masked).0)
-        };
-        let ways = [way(1), way(2), way(3)];
-        let mut symbol = 0;
-        for (number, (left, below)) in ways.iter().enumerate() {
-            let taken = !below;
-            symbol = if taken { number as u8 + 1 } else { symbol };
-            for limb in 0..L {
-                index[limb] = if taken { left[limb] } else { index[limb] };
-            }
+    let (rows, _) = entries.as_chunks::<4>();
+    let (steps, _) = rows.as_chunks::<{ states::COUNT }>();
+    let mut index: [[u64; L]; N] =
+        std::array::from_fn(|n| *rest[n].0.first_chunk().expect("a value has more limbs than a segment"));
+    for (position, step) in steps.iter().enumerate() {
+        for n in 0..N {
+            let row = &step[usize::from(state[n]) % states::COUNT];
+            // Three comparisons and no branch: which symbol comes next cannot be predicted.
+            let reaches = |symbol: usize| usize::from(!sub(&index[n], &row[symbol]).1);
+            let symbol = reaches(1) + reaches(2) + reaches(3);
+            index[n] = sub(&index[n], &row[symbol]).0;
+            words[n][position] = symbol as u8;
+            state[n] = states.next(state[n], symbol as u8);
         }
-        *letter = symbol;
-        state = next(state, symbol);
     }
-    rest.0 = [0; LIMBS];
-    rest.0[..L].copy_from_slice(&index);
-    state
+    for n in 0..N {
+        rest[n] = Value::ZERO;
+        rest[n].0[..L].copy_from_slice(&index[n]);
+    }
 }
 
-/// Adds what the symbols contribute to `index`, and gives the state after them and their longest run.
+/// Adds what the symbols contribute to `index`, and gives the state after them.
 #[inline(always)]
 fn rank<const L: usize>(
     segment: &Segment,
+    states: &States,
     index: &mut Value,
-    mut state: State,
+    mut state: u8,
     word: &[u8],
-) -> (State, u8) {
+) -> u8 {
     let (entries, _) = segment.table.as_chunks::<L>();
-    let (steps, _) = entries.as_chunks::<ENTRIES>();
+    let (rows, _) = entries.as_chunks::<4>();
+    let (steps, _) = rows.as_chunks::<{ states::COUNT }>();
     let mut sum = [0; L];
-    let mut longest = 0;
     for (&symbol, step) in word.iter().zip(steps) {
-        let (last, run) = state;
-        let deficit = if last < symbol { run & 3 } else { 0 };
-        sum = add(&sum, &step[usize::from(symbol & 3)]);
-        sum = sub(&sum, &step[4 + usize::from(deficit)]).0;
-        state = next(state, symbol);
-        // Of a run that is far too long, the count need only stay too long.
-        state.1 = state.1.min(7);
-        longest = longest.max(state.1);
+        sum = add(&sum, &step[usize::from(state) % states::COUNT][usize::from(symbol & 3)]);
+        state = states.next(state, symbol & 3);
     }
     let mut carry = false;
     for (limb, total) in index.0.iter_mut().enumerate() {
         (*total, carry) = total.carrying_add(sum.get(limb).copied().unwrap_or(0), carry);
     }
-    (state, longest)
+    state
 }
 
 /// Runs an expression with the number of limbs as a constant.
@@ -226,6 +214,7 @@ use with_limbs;
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::value::LIMBS;
     use super::*;
 
     fn all_words(length: usize) -> impl Iterator<Item = Vec<u8>> {
@@ -285,6 +274,10 @@ mod tests {
             };
             prop_assert_eq!(ranker.rank(&word(&low)), Some(low));
             prop_assert_eq!(ranker.rank(&word(&high)), Some(high));
+            let mut pair = [vec![0; length], vec![0; length]];
+            let [first, second] = &mut pair;
+            ranker.unrank_two([&low, &high], [first, second]);
+            prop_assert_eq!(&pair, &[word(&low), word(&high)]);
             prop_assert_eq!(word(&low).cmp(&word(&high)), low.cmp(&high));
             prop_assert_eq!(ranker.extended_rank(&word(&low)), (low, true));
             let reversed: Vec<u8> = word(&low).iter().map(|symbol| 3 - symbol).collect();

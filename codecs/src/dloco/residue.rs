@@ -3,6 +3,7 @@
 use super::codebook::{Candidate, Codebook, Entry};
 use super::params::{Mode, Params, RunLimit};
 use super::rank::Ranker;
+use super::states::{self, States};
 use super::value::Value;
 use super::weights::Weights;
 
@@ -22,9 +23,12 @@ pub struct Residue {
     payload_bits: usize,
     half: Value,
     last: Value,
-    /// By position: four multiples and four deficits modulo `R`, as in [`Ranker`].
-    steps: Vec<[u32; 8]>,
+    states: States,
+    steps: Vec<Step>,
 }
+
+/// Contributions to the index modulo `R` at one position, by state and symbol.
+type Step = [[u32; 4]; states::COUNT];
 
 impl Residue {
     /// Tables for the code.
@@ -33,13 +37,15 @@ impl Residue {
         let words = ranker.words();
         let (half, last) = (words.half(), words.sub(&Value::from(1)));
         let (residue, messages) = class(words, &params);
+        let states = States::new(params.run_limit());
         Self {
             ranker,
             residue,
             payload_bits: messages.bits().saturating_sub(1),
             half,
             last,
-            steps: steps(&params),
+            steps: steps(&params, &states),
+            states,
             params,
         }
     }
@@ -85,18 +91,19 @@ pub(super) fn has_words(params: &Params) -> bool {
     !class(words, params).1.is_zero()
 }
 
-fn steps(params: &Params) -> Vec<[u32; 8]> {
+fn steps(params: &Params, states: &States) -> Vec<Step> {
     let weights = Weights::new(params.run_limit(), params.length());
     let modulo = |value: Value| value.div_rem(params.divisor()).1;
     (0..params.length())
         .map(|position| {
             let follow = params.length() - 1 - position;
-            let one = weights.get(follow, 1);
-            std::array::from_fn(|entry| match entry {
-                0..4 => modulo(one.mul_small(entry as u64)),
-                4 => 0,
-                _ => modulo(one.sub(&weights.get(follow, entry - 3))),
-            })
+            let mut step = [[0; 4]; states::COUNT];
+            for (entry, value) in
+                step.as_flattened_mut().iter_mut().zip(states.contributions(&weights, follow))
+            {
+                *entry = modulo(value);
+            }
+            step
         })
         .collect()
 }
@@ -115,13 +122,23 @@ impl Codebook for Residue {
     }
 
     fn encode_into(&self, message: &Value, complement: bool, word: &mut [u8]) {
-        debug_assert!(message.bits() <= self.payload_bits, "{message} in {} bits", self.payload_bits);
-        let index = message
-            .mul_small(u64::from(self.params.divisor()))
-            .add(&Value::from(u64::from(self.residue)));
-        self.ranker.unrank(&index, word);
+        self.ranker.unrank(&self.index(message), word);
         if complement && self.params.layout() == Mode::Balanced {
             word.iter_mut().for_each(|symbol| *symbol = 3 - *symbol);
+        }
+    }
+
+    fn encode_all(&self, messages: &[Value], words: &mut [u8]) {
+        let (pairs, rest) = messages.as_chunks::<2>();
+        let mut words = words.chunks_exact_mut(self.length());
+        for pair in pairs {
+            let [first, second] =
+                [words.next(), words.next()].map(|word| word.expect("one for each message"));
+            let [a, b] = [self.index(&pair[0]), self.index(&pair[1])];
+            self.ranker.unrank_two([&a, &b], [first, second]);
+        }
+        if let ([message], Some(word)) = (rest, words.next()) {
+            self.encode_into(message, false, word);
         }
     }
 
@@ -153,43 +170,27 @@ impl Codebook for Residue {
     }
 }
 
-/// The last symbol times four plus the length of its run; 0 before the first. Runs beyond the limit contribute like those
-/// at the limit, so they are the same state here; whether a word is legal is asked elsewhere.
-type State = u8;
-
 impl Residue {
-    #[inline(always)]
-    fn next(&self, state: State, symbol: u8) -> State {
-        let run = state & 3;
-        let limit = self.params.run_limit().get() as u8;
-        if run > 0 && state >> 2 == symbol {
-            state - run + (run + 1).min(limit)
-        } else {
-            symbol << 2 | 1
-        }
+    fn next(&self, state: u8, symbol: u8) -> u8 {
+        self.states.formal_next(state, symbol & 3)
     }
 
     /// The formal contribution of a symbol to the index, modulo `R`.
-    #[inline(always)]
-    fn contribution(&self, state: State, symbol: u8, position: usize) -> u32 {
-        let step = &self.steps[position];
-        let deficit = if state >> 2 < symbol { state & 3 } else { 0 };
-        self.minus(step[usize::from(symbol & 3)], step[4 + usize::from(deficit)])
+    fn contribution(&self, state: u8, symbol: u8, position: usize) -> u32 {
+        self.steps[position][usize::from(state) % states::COUNT][usize::from(symbol & 3)]
     }
 
-    #[inline(always)]
     fn plus(&self, a: u32, b: u32) -> u32 {
         let sum = a + b;
         if sum >= self.params.divisor() { sum - self.params.divisor() } else { sum }
     }
 
-    #[inline(always)]
     fn minus(&self, a: u32, b: u32) -> u32 {
         if a >= b { a - b } else { a + self.params.divisor() - b }
     }
 
     /// States before each symbol and after the last.
-    fn states(&self, word: &[u8]) -> Vec<State> {
+    fn states_of(&self, word: &[u8]) -> Vec<u8> {
         let mut states = Vec::with_capacity(word.len() + 1);
         let mut state = 0;
         states.push(state);
@@ -198,5 +199,11 @@ impl Residue {
             states.push(state);
         }
         states
+    }
+
+    /// The index of the word of a message, not of its complement.
+    fn index(&self, message: &Value) -> Value {
+        debug_assert!(message.bits() <= self.payload_bits, "{message} in {} bits", self.payload_bits);
+        message.mul_small(u64::from(self.params.divisor())).add(&Value::from(u64::from(self.residue)))
     }
 }

@@ -49,19 +49,17 @@ impl<'a> Layout<'a> {
     /// the word before its complement, and the smaller bridge.
     pub fn encode(&self, messages: &[Value]) -> Vec<u8> {
         assert_eq!(messages.len(), self.words, "one message a word");
-        let mut strand = vec![0; self.length()];
         let length = self.code.length();
+        let mut words = vec![0; self.words * length];
+        self.code.encode_all(messages, &mut words);
+        let mut strand = Vec::with_capacity(self.length());
         let mut sum = 0;
-        for (number, message) in messages.iter().enumerate() {
-            let start = number * (length + 1);
-            let (before, rest) = strand.split_at_mut(start);
-            let word = &mut rest[..length];
-            self.code.encode_into(message, false, word);
+        for word in words.chunks_exact(length) {
             let own = word_disparity(word);
-            let (first, last) = (word[0], before.len().checked_sub(2).map(|at| before[at]));
+            let last = strand.last().copied();
             let mut best: Option<(i32, bool, u8, i32)> = None;
             for complement in [false, true] {
-                let (start, own) = if complement { (3 - first, -own) } else { (first, own) };
+                let (start, own) = if complement { (3 - word[0], -own) } else { (word[0], own) };
                 for bridge in 0..4 {
                     let free = last.is_none_or(|last| bridge != last && bridge != start);
                     let total = sum + own + last.map_or(0, |_| disparity(bridge));
@@ -72,13 +70,9 @@ impl<'a> Layout<'a> {
                 }
             }
             let (_, complement, bridge, total) = best.expect("two symbols of four are free");
-            if complement {
-                // The complement of a message is its word with every symbol mirrored.
-                self.code.encode_into(message, true, word);
-            }
-            if let Some(place) = before.last_mut() {
-                *place = bridge;
-            }
+            strand.extend(last.map(|_| bridge));
+            let mirror = if complement { 3 } else { 0 };
+            strand.extend(word.iter().map(|&symbol| symbol ^ mirror));
             sum = total;
         }
         strand

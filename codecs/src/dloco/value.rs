@@ -187,6 +187,10 @@ pub(super) fn div_rem(limbs: &mut [u64], divisor: u32) -> u32 {
     let divisor = u64::from(divisor);
     let mut remainder = 0;
     for limb in limbs.iter_mut().rev() {
+        // Indices are mostly far shorter than a value can be.
+        if *limb == 0 && remainder == 0 {
+            continue;
+        }
         let high = remainder << 32 | *limb >> 32;
         let low = (high % divisor) << 32 | *limb & 0xffff_ffff;
         *limb = (high / divisor) << 32 | low / divisor;

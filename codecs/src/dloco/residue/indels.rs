@@ -8,7 +8,12 @@ use crate::dloco::candidates::{Candidates, long_runs};
 use crate::dloco::codebook::{Candidate, Codebook};
 
 /// Sums of contributions of `word[..i]` in place, and of `word[i..]` at the places given by `shifted`.
-fn sums(code: &Residue, word: &[u8], states: &[u8], shifted: impl Fn(usize) -> usize) -> (Vec<u32>, Vec<u32>) {
+fn sums(
+    code: &Residue,
+    word: &[u8],
+    states: &[u8],
+    shifted: impl Fn(usize) -> usize,
+) -> (Vec<u32>, Vec<u32>) {
     let mut heads = Vec::with_capacity(word.len() + 1);
     let mut sum = 0;
     heads.push(sum);
@@ -49,7 +54,7 @@ pub(super) fn after_deletion(code: &Residue, word: &[u8]) -> Vec<Candidate> {
     if word.len() + 1 != code.length() || long > 1 {
         return Vec::new();
     }
-    let states = code.states(word);
+    let states = code.states_of(word);
     let shifted = |position: usize| position + 1;
     let (heads, tails) = sums(code, word, &states, shifted);
     let mut found = Candidates::default();
@@ -73,7 +78,7 @@ pub(super) fn after_insertion(code: &Residue, word: &[u8]) -> Vec<Candidate> {
     if word.len() != code.length() + 1 || long > 1 {
         return Vec::new();
     }
-    let states = code.states(word);
+    let states = code.states_of(word);
     let shifted = |position: usize| position - 1;
     let (heads, tails) = sums(code, word, &states, shifted);
     let mut found = Candidates::default();

@@ -4,7 +4,7 @@
 //! again. So the difference of the index modulo `R` is found locally, without a table of differences and for any received
 //! word, also one with runs that are too long.
 
-use super::{Residue, State};
+use super::Residue;
 use crate::dloco::candidates::{Candidates, long_runs};
 use crate::dloco::codebook::{Candidate, Codebook, Entry};
 
@@ -12,22 +12,23 @@ use crate::dloco::codebook::{Candidate, Codebook, Entry};
 struct Received<'a> {
     code: &'a Residue,
     word: &'a [u8],
-    states: Vec<State>,
+    states: Vec<u8>,
     /// What is missing to the residue of the codebook.
     missing: u32,
 }
 
 impl<'a> Received<'a> {
     fn new(code: &'a Residue, word: &'a [u8]) -> Self {
-        let states = code.states(word);
-        let found = (0..word.len()).fold(0, |sum, i| code.plus(sum, code.contribution(states[i], word[i], i)));
+        let states = code.states_of(word);
+        let found =
+            (0..word.len()).fold(0, |sum, i| code.plus(sum, code.contribution(states[i], word[i], i)));
         Self { code, word, states, missing: code.minus(code.residue, found) }
     }
 
     /// The difference made by `symbol` at `position` when the state before it is `state`, and where its influence ends.
-    fn difference(&self, state: State, position: usize, symbol: u8) -> (u32, usize) {
+    fn difference(&self, state: u8, position: usize, symbol: u8) -> (u32, usize) {
         let code = self.code;
-        let change = |state: State, symbol: u8, at: usize| {
+        let change = |state: u8, symbol: u8, at: usize| {
             let old = code.contribution(self.states[at], self.word[at], at);
             code.minus(code.contribution(state, symbol, at), old)
         };
@@ -131,15 +132,18 @@ pub(super) fn within_two(code: &Residue, word: &[u8]) -> Vec<Candidate> {
     }
     let mut fixed = word.to_vec();
     let mut lookup = Lookup::new(3 * word.len());
-    // Substitutions by where their influence ends.
-    let mut ends: Vec<Vec<(u32, usize, u8)>> = vec![Vec::new(); word.len() + 1];
+    // Substitutions whose influence goes on: those of the last few positions.
+    let mut open: Vec<(usize, u32, usize, u8)> = Vec::new();
     for position in 0..word.len() {
-        for (difference, at, symbol) in std::mem::take(&mut ends[position]) {
-            lookup.insert(difference, at, symbol);
-        }
+        open.retain(|&(end, difference, at, symbol)| {
+            if end <= position {
+                lookup.insert(difference, at, symbol);
+            }
+            end > position
+        });
         for symbol in received.others(position) {
             let (difference, end) = received.difference(received.states[position], position, symbol);
-            ends[end].push((difference, position, symbol));
+            open.push((end, difference, position, symbol));
             fixed[position] = symbol;
             if difference == received.missing {
                 found.offer(code, 1, &fixed);
