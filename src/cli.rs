@@ -6,7 +6,9 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use kilobase::models::device::DeviceRequest;
 
+mod archive;
 mod args;
+mod codec;
 mod completions;
 mod decoder;
 mod doctor;
@@ -51,6 +53,10 @@ enum Command {
     Variants(variants::Args),
     /// Generate sequences with a decoder, after prompts and under constraints
     Generate(generate::Args),
+    /// Turn files into pools of DNA oligos, and noisy reads of them back into the files
+    Archive(archive::Args),
+    /// Encode, correct and decode single words of the codes that archives are made of
+    Codec(codec::Args),
     /// Make a model
     Model(model::Args),
     /// Show what this build and this machine have: processor, memory, devices, and what is missing
@@ -139,6 +145,8 @@ fn run(command: Command, ctx: &Ctx) -> anyhow::Result<()> {
         Command::Score(args) => score::run(&args, ctx),
         Command::Variants(args) => variants::run(&args, ctx),
         Command::Generate(args) => generate::run(&args, ctx),
+        Command::Archive(args) => archive::run(&args, ctx),
+        Command::Codec(args) => codec::run(&args, ctx),
         Command::Model(args) => model::run(&args, ctx),
         Command::Doctor(args) => doctor::run(&args, ctx),
         Command::Completions(args) => completions::run(&args, ctx),

@@ -243,6 +243,11 @@ impl Pool {
         oligo
     }
 
+    /// Bytes of the file.
+    pub fn file_len(&self) -> u64 {
+        self.source.file_len
+    }
+
     /// Payload bits of the file a nucleotide of strand, primers not counted: what the archive pays for everything.
     pub fn net_rate(&self) -> f64 {
         let nucleotides = self.geometry.total() * self.codec.format().strand_length() as u64;
