@@ -33,7 +33,9 @@ fn messages(bits: usize, count: usize) -> Vec<Value> {
 fn encode(code: &dyn Codebook, messages: &[Value]) -> Vec<u8> {
     let mut letters = vec![0; messages.len() * code.length()];
     code.encode_all(messages, &mut letters);
-    letters.iter_mut().for_each(|symbol| *symbol = alphabet::LETTERS[usize::from(*symbol & 3)]);
+    for symbol in &mut letters {
+        *symbol = alphabet::LETTERS[usize::from(*symbol & 3)];
+    }
     letters
 }
 

@@ -149,9 +149,10 @@ proptest! {
         first in 0_usize..300, second in 0_usize..300, values in (1_u8..4, 1_u8..4), extra in 0_u8..4,
     ) {
         let length = LENGTHS[length];
-        let code: Box<dyn Codebook> = match hamming && length <= 80 {
-            true => Box::new(Hamming::new(run_limit, length).unwrap()),
-            false => Box::new(Residue::new(Params::new(run_limit, length).unwrap())),
+        let code: Box<dyn Codebook> = if hamming && length <= 80 {
+            Box::new(Hamming::new(run_limit, length).unwrap())
+        } else {
+            Box::new(Residue::new(Params::new(run_limit, length).unwrap()))
         };
         let entry = Entry { message: message(code.payload_bits(), seed), complement };
         let sent = code.encode(&entry.message, complement);
@@ -180,9 +181,10 @@ proptest! {
     fn any_word_is_read_without_panic(
         run_limit in 1_usize..=3, hamming: bool, word in prop::collection::vec(0_u8..4, 0..70), runs: bool,
     ) {
-        let code: Box<dyn Codebook> = match hamming {
-            true => Box::new(Hamming::new(run_limit, 64).unwrap()),
-            false => Box::new(Residue::new(Params::new(run_limit, 64).unwrap())),
+        let code: Box<dyn Codebook> = if hamming {
+            Box::new(Hamming::new(run_limit, 64).unwrap())
+        } else {
+            Box::new(Residue::new(Params::new(run_limit, 64).unwrap()))
         };
         // Words with long runs as well.
         let word: Vec<u8> = if runs { word.iter().map(|symbol| symbol / 3).collect() } else { word };

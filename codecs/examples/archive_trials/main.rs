@@ -74,7 +74,7 @@ fn change(mut channel: Channel, changes: &[&str]) -> std::result::Result<Channel
 
 fn random(bytes: usize, seed: u64) -> Vec<u8> {
     let mut rng = Rng::new(seed ^ 0x6669_6c65);
-    (0..bytes).map(|_| rng.next() as u8).collect()
+    (0..bytes).map(|_| rng.bits() as u8).collect()
 }
 
 fn encode(file: &[u8], preset: &str, redundancy: f64, seed: u64) -> Result<(Vec<u8>, Manifest, usize)> {

@@ -116,7 +116,7 @@ impl Channel {
         (0..count)
             .map(|_| {
                 let piece = self.piece(oligo, &mut rng);
-                let forward = rng.next() & 1 == 0;
+                let forward = rng.bits() & 1 == 0;
                 let piece = if forward { piece } else { reverse_complement(&piece) };
                 self.sequence(&piece, &mut rng)
             })
@@ -176,19 +176,19 @@ impl Rng {
     }
 
     /// 64 random bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
     /// A number below `limit`.
     pub fn below(&mut self, limit: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(limit)) >> 64) as u64
+        ((u128::from(self.bits()) * u128::from(limit)) >> 64) as u64
     }
 
     /// A number in `[0, 1)`.
     pub fn share(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// Standard normal (Box and Muller).

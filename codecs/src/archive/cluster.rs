@@ -179,7 +179,9 @@ impl std::hash::Hasher for Hasher {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_u32(byte.into()));
+        for &byte in bytes {
+            self.write_u32(byte.into());
+        }
     }
 
     fn write_u32(&mut self, code: u32) {
@@ -196,7 +198,9 @@ mod tests {
     fn packed_reads_come_back() {
         let mut packed = Packed::default();
         let reads = [vec![], vec![3], vec![0, 1, 2, 3, 3, 2, 1], vec![1; 8]];
-        reads.iter().for_each(|read| packed.push(read));
+        for read in &reads {
+            packed.push(read);
+        }
         assert_eq!(packed.len(), 4);
         assert!(reads.iter().enumerate().all(|(number, read)| packed.get(number) == *read));
     }

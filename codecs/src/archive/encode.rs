@@ -219,18 +219,16 @@ impl Pool {
 
     /// The oligo of a strand: with the first salt that keeps all rules, or the best.
     fn oligo(&self, index: u64, payload: &[u8], counts: &mut Counts) -> Vec<u8> {
-        let mut best: Option<(Score, u8, Vec<u8>)> = None;
-        for salt in 0..SALTS {
-            let strand = self.codec.encode(index, payload, salt);
-            let score = self.rules.score(&strand);
-            if best.as_ref().is_none_or(|(least, _, _)| score < *least) {
-                best = Some((score, salt, strand));
-            }
-            if score.is_clean() {
-                break;
-            }
-        }
-        let (score, salt, strand) = best.expect("there is a salt");
+        let strand = |salt| self.codec.encode(index, payload, salt);
+        let clean = (0..SALTS).map(|salt| (salt, strand(salt))).find(|(_, strand)| self.rules.keeps(strand));
+        let (score, salt, strand) = match clean {
+            Some((salt, strand)) => (Score::default(), salt, strand),
+            None => (0..SALTS)
+                .map(|salt| (salt, strand(salt)))
+                .map(|(salt, strand)| (self.rules.score(&strand), salt, strand))
+                .min_by_key(|(score, salt, _)| (*score, *salt))
+                .expect("there is a salt"),
+        };
         let oligo = self.rules.oligo(&strand);
         counts.add(&Counts {
             strands: 1,

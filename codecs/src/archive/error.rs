@@ -154,11 +154,9 @@ fn short(groups: &[LostGroup]) -> String {
             needed - read
         )
     };
-    let mut text = groups.iter().take(3).map(one).collect::<Vec<_>>().join("; ");
-    if groups.len() > 3 {
-        text.push_str(&format!("; and {} groups more", groups.len() - 3));
-    }
-    text
+    let text = groups.iter().take(3).map(one).collect::<Vec<_>>().join("; ");
+    let more = groups.len().saturating_sub(3);
+    if more > 0 { format!("{text}; and {more} groups more") } else { text }
 }
 
 impl Error {

@@ -22,7 +22,7 @@ impl Keystream {
         Self { state: mix(mix(seed ^ (domain as u64) << 32) ^ place) }
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    pub(super) fn word(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.state)
     }
@@ -30,7 +30,7 @@ impl Keystream {
     /// Whitens, or undoes it.
     pub(super) fn apply(&mut self, bytes: &mut [u8]) {
         for part in bytes.chunks_mut(8) {
-            let word = self.next().to_be_bytes();
+            let word = self.word().to_be_bytes();
             part.iter_mut().zip(word).for_each(|(byte, key)| *byte ^= key);
         }
     }

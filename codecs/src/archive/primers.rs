@@ -114,16 +114,16 @@ mod tests {
     fn strand_is_found_in_both_orientations_and_through_errors() {
         let strand = to_symbols(b"GATCCATGAGTCTAGCGTACGATCCATGAGTCTAGCGTAC").unwrap();
         let clean = oligo(&strand);
-        assert_eq!(primers().trim(&clean), [strand.clone()]);
-        assert_eq!(primers().trim(&reverse_complement(&clean)), [strand.clone()]);
+        assert_eq!(primers().trim(&clean), std::slice::from_ref(&strand));
+        assert_eq!(primers().trim(&reverse_complement(&clean)), std::slice::from_ref(&strand));
         let mut noisy = clean.clone();
         noisy[4] ^= 1;
         noisy.remove(9);
         noisy.insert(14, 2);
         noisy.drain(..2);
-        assert_eq!(primers().trim(&noisy), [strand.clone()]);
+        assert_eq!(primers().trim(&noisy), std::slice::from_ref(&strand));
         let longer = [&[0, 1, 3, 3, 2][..], &clean].concat();
-        assert_eq!(primers().trim(&longer), [strand.clone()]);
+        assert_eq!(primers().trim(&longer), std::slice::from_ref(&strand));
         assert!(primers().trim(&strand).is_empty(), "no primers");
         assert_eq!(Primers::new(&[], &[]).trim(&strand), [strand.clone(), reverse_complement(&strand)]);
     }

@@ -82,13 +82,11 @@ pub(super) const COVERAGES: usize = 101;
 impl Report {
     /// The groups as tab-separated values, with a line of names.
     pub fn groups_tsv(&self) -> String {
-        let mut text = "group\tstrands\tread\terasures\tparity\tmargin\ttries\trestored\n".to_owned();
-        for group in &self.groups {
+        let line = |group: &Group| {
             let Group { group, strands, read, erasures, parity, margin, tries, restored } = group;
-            text.push_str(&format!(
-                "{group}\t{strands}\t{read}\t{erasures}\t{parity}\t{margin}\t{tries}\t{restored}\n"
-            ));
-        }
-        text
+            format!("{group}\t{strands}\t{read}\t{erasures}\t{parity}\t{margin}\t{tries}\t{restored}\n")
+        };
+        let names = "group\tstrands\tread\terasures\tparity\tmargin\ttries\trestored\n".to_owned();
+        std::iter::once(names).chain(self.groups.iter().map(line)).collect()
     }
 }

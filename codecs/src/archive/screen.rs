@@ -60,6 +60,14 @@ impl Rules {
         Self { run_limit, forward, reverse, stretches, enzymes }
     }
 
+    /// Whether `strand` breaks no rule. Most that break one have a window of wrong GC content, which is looked at first.
+    pub fn keeps(&self, strand: &[u8]) -> bool {
+        gc_windows(strand) == 0
+            && self.runs(strand) == 0
+            && self.enzymes.iter().all(|enzyme| enzyme.count(strand) == 0)
+            && self.score(strand).is_clean()
+    }
+
     /// The oligo of a strand.
     pub fn oligo(&self, strand: &[u8]) -> Vec<u8> {
         [&self.forward, strand, &self.reverse].concat()

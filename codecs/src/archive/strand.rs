@@ -42,7 +42,7 @@ impl Codec {
     /// For strands of `format`.
     pub fn new(format: &Format) -> Result<Self> {
         let code = format.check()?;
-        let options = Options { max_cost: format.words + 2, doubles: true };
+        let options = Options { max_cost: format.words + 1, doubles: true };
         Ok(Self { format: format.clone(), code, crc: Crc::new(format.crc_bits), options })
     }
 
@@ -89,14 +89,14 @@ impl Codec {
         let mut strand = vec![0; self.bits().div_ceil(8)];
         bits::write(&mut strand, 0, SALT_BITS, salt.into());
         let index_bits = format.index_bits as usize;
-        bits::write(&mut strand, SALT_BITS, index_bits, mask.next(index_bits) ^ index);
+        bits::write(&mut strand, SALT_BITS, index_bits, mask.bits(index_bits) ^ index);
         for (number, &byte) in payload.iter().enumerate() {
             bits::write(&mut strand, self.index_end() + 8 * number, 8, byte.into());
         }
         let crc_bits = format.crc_bits as usize;
-        bits::write(&mut strand, self.payload_end(), crc_bits, mask.next(crc_bits) ^ checksum);
+        bits::write(&mut strand, self.payload_end(), crc_bits, mask.bits(crc_bits) ^ checksum);
         let left = self.bits() - self.crc_end();
-        bits::write(&mut strand, self.crc_end(), left, mask.next(left));
+        bits::write(&mut strand, self.crc_end(), left, mask.bits(left));
         let width = self.code.payload_bits();
         let messages: Vec<Value> =
             (0..format.words).map(|word| bits::read_value(&strand, word * width, width)).collect();
@@ -114,13 +114,13 @@ impl Codec {
         let salt = bits::read(&strand, 0, SALT_BITS) as u8;
         let mut mask = Masks::new(format.seed, salt);
         let index_bits = format.index_bits as usize;
-        let index = bits::read(&strand, SALT_BITS, index_bits) ^ mask.next(index_bits);
+        let index = bits::read(&strand, SALT_BITS, index_bits) ^ mask.bits(index_bits);
         let byte = |number: usize| bits::read(&strand, self.index_end() + 8 * number, 8) as u8;
         let mut payload: Vec<u8> = (0..format.payload_bytes).map(byte).collect();
         let crc_bits = format.crc_bits as usize;
-        let checksum = bits::read(&strand, self.payload_end(), crc_bits) ^ mask.next(crc_bits);
+        let checksum = bits::read(&strand, self.payload_end(), crc_bits) ^ mask.bits(crc_bits);
         let left = self.bits() - self.crc_end();
-        let zeros = bits::read(&strand, self.crc_end(), left) ^ mask.next(left);
+        let zeros = bits::read(&strand, self.crc_end(), left) ^ mask.bits(left);
         if zeros != 0 || checksum != self.checksum(salt, index, &payload) {
             return None;
         }
@@ -157,8 +157,8 @@ impl Masks {
     }
 
     /// The next `count <= 64` bits, from a word of their own.
-    fn next(&mut self, count: usize) -> u64 {
-        let word = self.0.next();
+    fn bits(&mut self, count: usize) -> u64 {
+        let word = self.0.word();
         if count == 0 { 0 } else { word >> (64 - count) }
     }
 }

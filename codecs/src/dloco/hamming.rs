@@ -149,7 +149,7 @@ fn widen(count: &Count) -> Value {
 
 /// `r`: elements of a column, so that there are enough of them.
 fn digits(length: usize) -> u32 {
-    (1..).find(|&r| 3 * length < 4_usize.pow(r)).expect("powers grow")
+    (1..=4).find(|&r| 3 * length < 4_usize.pow(r)).expect("lengths are 85 at most")
 }
 
 /// The product of a symbol with each of the elements of GF(4) packed into `column`, two bits each.
@@ -225,7 +225,9 @@ impl Codebook for Hamming {
     fn encode_into(&self, message: &Value, complement: bool, word: &mut [u8]) {
         self.unrank(message, word);
         if complement {
-            word.iter_mut().for_each(|symbol| *symbol = 3 - *symbol);
+            for symbol in word {
+                *symbol = 3 - *symbol;
+            }
         }
     }
 

@@ -84,7 +84,7 @@ impl Params {
         let sound = || {
             (3..=MAX_DIVISOR).contains(&divisor)
                 && !divisor.is_multiple_of(2)
-                && residue::has_words(&params)
+                && residue::has_words(params)
                 && admissible::proves(limit, length, divisor)
         };
         if listed || sound() { Ok(params) } else { Err(Error::Divisor { divisor, run_limit, length }) }
@@ -97,7 +97,7 @@ impl Params {
         let none = || Error::Divisor { divisor: least, run_limit, length };
         let divisor = admissible::search(limit, length, least, MAX_DIVISOR).ok_or_else(none)?;
         let params = Self { run_limit: limit, length: length as u16, divisor, mode: Mode::Balanced };
-        if residue::has_words(&params) { Ok(params) } else { Err(none()) }
+        if residue::has_words(params) { Ok(params) } else { Err(none()) }
     }
 
     /// The same in another mode.

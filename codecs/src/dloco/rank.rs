@@ -104,8 +104,8 @@ impl Ranker {
                 number += 1;
                 tail
             });
-            let heads = heads.map(|head| head.expect("set for each word"));
-            with_limbs!(segment.limbs, L => unrank::<L, N>(segment, &self.states, &mut rest, &mut state, heads));
+            let mut heads = heads.map(|head| head.expect("set for each word"));
+            with_limbs!(segment.limbs, L => unrank::<L, N>(segment, &self.states, &mut rest, &mut state, &mut heads));
         }
     }
 
@@ -142,13 +142,13 @@ impl Ranker {
     }
 }
 
-#[inline(always)]
+#[inline]
 fn unrank<const L: usize, const N: usize>(
     segment: &Segment,
     states: &States,
     rest: &mut [Value; N],
     state: &mut [u8; N],
-    words: [&mut [u8]; N],
+    words: &mut [&mut [u8]; N],
 ) {
     let (entries, _) = segment.table.as_chunks::<L>();
     let (rows, _) = entries.as_chunks::<4>();
@@ -173,7 +173,7 @@ fn unrank<const L: usize, const N: usize>(
 }
 
 /// Adds what the symbols contribute to `index`, and gives the state after them.
-#[inline(always)]
+#[inline]
 fn rank<const L: usize>(
     segment: &Segment,
     states: &States,

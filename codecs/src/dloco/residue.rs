@@ -19,7 +19,8 @@ mod substitutions;
 pub struct Residue {
     params: Params,
     ranker: Ranker,
-    residue: u32,
+    /// `rho`.
+    rho: u32,
     payload_bits: usize,
     half: Value,
     last: Value,
@@ -36,15 +37,15 @@ impl Residue {
         let ranker = Ranker::new(params.run_limit(), params.length());
         let words = ranker.words();
         let (half, last) = (words.half(), words.sub(&Value::from(1)));
-        let (residue, messages) = class(words, &params);
+        let (rho, messages) = class(words, params);
         let states = States::new(params.run_limit());
         Self {
             ranker,
-            residue,
+            rho,
             payload_bits: messages.bits().saturating_sub(1),
             half,
             last,
-            steps: steps(&params, &states),
+            steps: steps(params, &states),
             states,
             params,
         }
@@ -62,12 +63,12 @@ impl Residue {
 
     /// `rho`: what all indices of words leave modulo `R`.
     pub fn residue(&self) -> u32 {
-        self.residue
+        self.rho
     }
 }
 
 /// The residue, and how many messages there are.
-fn class(words: Value, params: &Params) -> (u32, Value) {
+fn class(words: Value, params: Params) -> (u32, Value) {
     let divisor = params.divisor();
     let (residue, largest) = match params.layout() {
         Mode::Plain => (0, words.sub(&Value::from(1))),
@@ -86,12 +87,12 @@ fn class(words: Value, params: &Params) -> (u32, Value) {
 }
 
 /// Whether a code of these parameters has a word at all.
-pub(super) fn has_words(params: &Params) -> bool {
+pub(super) fn has_words(params: Params) -> bool {
     let words = Weights::new(params.run_limit(), params.length()).words();
     !class(words, params).1.is_zero()
 }
 
-fn steps(params: &Params, states: &States) -> Vec<Step> {
+fn steps(params: Params, states: &States) -> Vec<Step> {
     let weights = Weights::new(params.run_limit(), params.length());
     let modulo = |value: Value| value.div_rem(params.divisor()).1;
     (0..params.length())
@@ -124,7 +125,9 @@ impl Codebook for Residue {
     fn encode_into(&self, message: &Value, complement: bool, word: &mut [u8]) {
         self.ranker.unrank(&self.index(message), word);
         if complement && self.params.layout() == Mode::Balanced {
-            word.iter_mut().for_each(|symbol| *symbol = 3 - *symbol);
+            for symbol in word {
+                *symbol = 3 - *symbol;
+            }
         }
     }
 
@@ -149,8 +152,7 @@ impl Codebook for Residue {
             index = self.last.sub(&index);
         }
         let (message, residue) = index.div_rem(self.params.divisor());
-        (residue == self.residue && message.bits() <= self.payload_bits)
-            .then_some(Entry { message, complement })
+        (residue == self.rho && message.bits() <= self.payload_bits).then_some(Entry { message, complement })
     }
 
     fn correct(&self, word: &[u8]) -> Option<(Entry, usize, u8)> {
@@ -180,13 +182,16 @@ impl Residue {
         self.steps[position][usize::from(state) % states::COUNT][usize::from(symbol & 3)]
     }
 
+    // Residues are random, so a branch would be mispredicted half of the time: of the sum with and without the divisor, the
+    // one that does not wrap is the smaller.
     fn plus(&self, a: u32, b: u32) -> u32 {
         let sum = a + b;
-        if sum >= self.params.divisor() { sum - self.params.divisor() } else { sum }
+        sum.min(sum.wrapping_sub(self.params.divisor()))
     }
 
     fn minus(&self, a: u32, b: u32) -> u32 {
-        if a >= b { a - b } else { a + self.params.divisor() - b }
+        let difference = a.wrapping_sub(b);
+        difference.min(difference.wrapping_add(self.params.divisor()))
     }
 
     /// States before each symbol and after the last.
@@ -204,6 +209,6 @@ impl Residue {
     /// The index of the word of a message, not of its complement.
     fn index(&self, message: &Value) -> Value {
         debug_assert!(message.bits() <= self.payload_bits, "{message} in {} bits", self.payload_bits);
-        message.mul_small(u64::from(self.params.divisor())).add(&Value::from(u64::from(self.residue)))
+        message.mul_small(u64::from(self.params.divisor())).add(&Value::from(u64::from(self.rho)))
     }
 }

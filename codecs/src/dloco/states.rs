@@ -41,7 +41,7 @@ impl States {
     }
 
     /// Where tables have what belongs to a state and a symbol.
-    #[inline(always)]
+    #[inline]
     fn at(state: u8, symbol: u8) -> usize {
         (4 * usize::from(state) + usize::from(symbol)) % (4 * COUNT)
     }
@@ -57,12 +57,12 @@ impl States {
         Some((number / self.run_limit, number % self.run_limit + 1))
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) fn next(&self, state: u8, symbol: u8) -> u8 {
         self.strict[Self::at(state, symbol)]
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) fn formal_next(&self, state: u8, symbol: u8) -> u8 {
         self.formal[Self::at(state, symbol)]
     }

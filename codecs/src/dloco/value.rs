@@ -137,10 +137,9 @@ impl fmt::Display for Value {
             digits.push(digit);
             rest = quotient;
         }
-        let mut text = digits.pop().unwrap_or(0).to_string();
-        for digit in digits.iter().rev() {
-            text.push_str(&format!("{digit:09}"));
-        }
+        let first = digits.pop().unwrap_or(0).to_string();
+        let rest = digits.iter().rev().map(|digit| format!("{digit:09}"));
+        let text: String = std::iter::once(first).chain(rest).collect();
         out.pad_integral(true, "", &text)
     }
 }
@@ -161,7 +160,7 @@ impl FromStr for Value {
 }
 
 /// `a + b`, wrapping.
-#[inline(always)]
+#[inline]
 pub(super) fn add<const L: usize>(a: &[u64; L], b: &[u64; L]) -> [u64; L] {
     let mut sum = [0; L];
     let mut carry = false;
@@ -172,7 +171,7 @@ pub(super) fn add<const L: usize>(a: &[u64; L], b: &[u64; L]) -> [u64; L] {
 }
 
 /// `a - b`, wrapping, and whether it is negative.
-#[inline(always)]
+#[inline]
 pub(super) fn sub<const L: usize>(a: &[u64; L], b: &[u64; L]) -> ([u64; L], bool) {
     let mut difference = [0; L];
     let mut borrow = false;
@@ -193,7 +192,7 @@ pub(super) fn div_rem(limbs: &mut [u64], divisor: u32) -> u32 {
         }
         let high = remainder << 32 | *limb >> 32;
         let low = (high % divisor) << 32 | *limb & 0xffff_ffff;
-        *limb = (high / divisor) << 32 | low / divisor;
+        *limb = (high / divisor) << 32 | (low / divisor);
         remainder = low % divisor;
     }
     remainder as u32

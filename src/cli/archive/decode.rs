@@ -38,7 +38,8 @@ pub(crate) struct Args {
     /// Preset that the pool was made with, where there is no manifest [default: what most of 200 reads are]
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(presets()))]
     preset: Option<String>,
-    /// Beginning of the names of the reports, to which .json and .tsv are added [default: OUTPUT.report]
+    /// Beginning of the names of the reports, to which .json and .tsv are added; a failed run leaves
+    /// them too, and the next replaces them [default: OUTPUT.report]
     #[arg(long, value_name = "PREFIX")]
     report: Option<PathBuf>,
     /// Replace outputs that exist
@@ -68,8 +69,8 @@ impl Args {
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let sources = args.input.sources()?;
-    for path in args.file().map(Path::to_owned).into_iter().chain(args.reports()) {
-        AtomicFile::check(&path, args.force)?;
+    if let Some(file) = args.file() {
+        AtomicFile::check(file, args.force)?;
     }
     let mut decoder = match (&args.manifest, &args.preset) {
         (Some(path), _) => {
@@ -195,7 +196,7 @@ impl<W: Write> Write for Counting<'_, W> {
 fn write_reports(args: &Args, report: &Report) -> anyhow::Result<()> {
     let texts = [serde_json::to_string_pretty(report)? + "\n", report.groups_tsv()];
     for (path, text) in args.reports().iter().zip(texts) {
-        let mut out = AtomicFile::create(path, args.force)?;
+        let mut out = AtomicFile::create(path, true)?;
         out.write_all(text.as_bytes())?;
         out.commit()?;
     }

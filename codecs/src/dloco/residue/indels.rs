@@ -64,7 +64,7 @@ pub(super) fn after_deletion(code: &Residue, word: &[u8]) -> Vec<Candidate> {
             let own = code.contribution(states[place], symbol, place);
             let after = code.next(states[place], symbol);
             let rest = finish(code, word, (&states, &tails), (after, place), shifted);
-            if code.plus(code.plus(heads[place], own), rest) == code.residue {
+            if code.plus(code.plus(heads[place], own), rest) == code.rho {
                 let sent = [&word[..place], &[symbol], &word[place..]].concat();
                 found.offer(code, 1, &sent);
             }
@@ -84,7 +84,7 @@ pub(super) fn after_insertion(code: &Residue, word: &[u8]) -> Vec<Candidate> {
     let mut found = Candidates::default();
     for place in (0..word.len()).filter(|&place| place == 0 || word[place - 1] != word[place]) {
         let rest = finish(code, word, (&states, &tails), (states[place], place + 1), shifted);
-        if code.plus(heads[place], rest) == code.residue {
+        if code.plus(heads[place], rest) == code.rho {
             let sent = [&word[..place], &word[place + 1..]].concat();
             found.offer(code, 1, &sent);
         }

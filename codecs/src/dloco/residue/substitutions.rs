@@ -22,7 +22,7 @@ impl<'a> Received<'a> {
         let states = code.states_of(word);
         let found =
             (0..word.len()).fold(0, |sum, i| code.plus(sum, code.contribution(states[i], word[i], i)));
-        Self { code, word, states, missing: code.minus(code.residue, found) }
+        Self { code, word, states, missing: code.minus(code.rho, found) }
     }
 
     /// The difference made by `symbol` at `position` when the state before it is `state`, and where its influence ends.

@@ -13,7 +13,7 @@ use kilobase_codecs::dloco::alphabet::{to_ascii, to_symbols};
 
 fn random(bytes: usize, seed: u64) -> Vec<u8> {
     let mut rng = Rng::new(seed);
-    (0..bytes).map(|_| rng.next() as u8).collect()
+    (0..bytes).map(|_| rng.bits() as u8).collect()
 }
 
 /// The oligos, in letters, and the manifest.
