@@ -159,7 +159,7 @@ fn foreign_and_missing_reads_are_told() {
     let mut rng = Rng::new(1);
     let mut noise =
         |length: usize| -> Vec<u8> { (0..length).map(|_| b"ACGTN"[rng.below(5) as usize]).collect() };
-    let reads: Vec<Vec<u8>> = (0..200).map(|i| noise(i)).chain([vec![]]).collect();
+    let reads: Vec<Vec<u8>> = (0..200).map(&mut noise).chain([vec![]]).collect();
     assert!(matches!(decode(&manifest, &reads).1, Err(Error::Foreign { reads: 201 })));
     let (robust, _) = encode(b"file", &PRESETS[0].format(42), 0.15, None);
     assert!(matches!(decode(&manifest, &robust).1, Err(Error::Foreign { .. })));
