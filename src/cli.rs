@@ -6,8 +6,10 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use kilobase::models::device::DeviceRequest;
 
+mod archive;
 mod args;
 mod classify;
+mod codec;
 mod completions;
 mod compress;
 mod decoder;
@@ -66,6 +68,10 @@ enum Command {
     Compress(compress::Args),
     /// Restore what compress wrote
     Decompress(decompress::Args),
+    /// Turn files into pools of DNA oligos, and noisy reads of them back into the files
+    Archive(archive::Args),
+    /// Encode, correct and decode single words of the codes that archives are made of
+    Codec(codec::Args),
     /// Make a model
     Model(model::Args),
     /// Show what this build and this machine have: processor, memory, devices, and what is missing
@@ -158,6 +164,8 @@ fn run(command: Command, ctx: &Ctx) -> anyhow::Result<()> {
         Command::Distance(args) => distance::run(&args, ctx),
         Command::Compress(args) => compress::run(&args, ctx),
         Command::Decompress(args) => decompress::run(&args, ctx),
+        Command::Archive(args) => archive::run(&args, ctx),
+        Command::Codec(args) => codec::run(&args, ctx),
         Command::Model(args) => model::run(&args, ctx),
         Command::Doctor(args) => doctor::run(&args, ctx),
         Command::Completions(args) => completions::run(&args, ctx),

@@ -1,0 +1,36 @@
+"""The peer of benches/dloco.rs: the codecs of Chamaeleo 1.34, megabytes of payload a second in each direction.
+
+    python3 -m venv VENV && VENV/bin/pip install chamaeleo==1.34 && VENV/bin/python codecs/benches/chamaeleo.py
+
+Random bits in segments of 120, as its own examples cut files. Church keeps no constraint on runs (of its own accord at
+most three) and is listed as well; Goldman and Grass limit runs to one and three, Blawat to three, Yin-Yang to four.
+"""
+
+import random
+import time
+
+from Chamaeleo.methods.fixed import Blawat, Church, Goldman, Grass
+from Chamaeleo.methods.flowed import YinYangCode
+
+SEGMENTS, BITS = 2000, 128
+
+
+def main():
+    rng = random.Random(1)
+    segments = [[rng.randrange(2) for _ in range(BITS)] for _ in range(SEGMENTS)]
+    megabytes = SEGMENTS * BITS / 8e6
+    for codec in (Church(), Goldman(), Grass(), Blawat(), YinYangCode(yang_rule=[0, 1, 0, 1])):
+        best = [float("inf"), float("inf")]
+        for _ in range(3):
+            start = time.perf_counter()
+            written = codec.silicon_to_carbon([list(s) for s in segments], SEGMENTS * BITS)
+            best[0] = min(best[0], time.perf_counter() - start)
+            start = time.perf_counter()
+            codec.carbon_to_silicon(written["dna"])
+            best[1] = min(best[1], time.perf_counter() - start)
+        name = type(codec).__name__
+        print(f"{name:12} encode {megabytes / best[0]:8.3f} MB/s  decode {megabytes / best[1]:8.3f} MB/s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+//! Speed of the inner codes: `cargo bench -p kilobase-codecs --bench dloco`.
+//!
+//! Megabytes of payload a second, letters to bits and back, on one thread and on all.
+
+#![allow(clippy::print_stdout, reason = "a benchmark reports")]
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use kilobase_codecs::dloco::{Codebook, Hamming, Params, Residue, Value, alphabet};
+use rayon::prelude::*;
+
+/// Splitmix64: the seed is the counter.
+fn random(counter: u64) -> u64 {
+    let x = counter.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ x >> 31
+}
+
+fn messages(bits: usize, count: usize) -> Vec<Value> {
+    let message = |number: usize| {
+        let mut message = Value::ZERO;
+        for first in (0..bits).step_by(64) {
+            let width = (bits - first).min(64);
+            message.put_bits(first, random((number * 16 + first / 64) as u64) >> (64 - width));
+        }
+        message
+    };
+    (0..count).map(message).collect()
+}
+
+fn encode(code: &dyn Codebook, messages: &[Value]) -> Vec<u8> {
+    let mut letters = vec![0; messages.len() * code.length()];
+    code.encode_all(messages, &mut letters);
+    for symbol in &mut letters {
+        *symbol = alphabet::LETTERS[usize::from(*symbol & 3)];
+    }
+    letters
+}
+
+fn decode(code: &dyn Codebook, letters: &[u8], out: &mut Vec<Value>) {
+    let mut word = vec![0; code.length()];
+    for sent in letters.chunks_exact(code.length()) {
+        for (symbol, &letter) in word.iter_mut().zip(sent) {
+            *symbol = alphabet::SYMBOLS[usize::from(letter)];
+        }
+        out.push(code.decode(&word).entry().expect("a clean word").message);
+    }
+}
+
+/// The best of several rounds, in seconds.
+fn best(rounds: usize, mut run: impl FnMut()) -> f64 {
+    (0..rounds)
+        .map(|_| {
+            let start = Instant::now();
+            run();
+            start.elapsed().as_secs_f64()
+        })
+        .fold(f64::INFINITY, f64::min)
+}
+
+fn measure(name: &str, code: &dyn Codebook) {
+    let messages = messages(code.payload_bits(), 40_000);
+    let megabytes = (messages.len() * code.payload_bits()) as f64 / 8e6;
+    let letters = encode(code, &messages);
+    let encoding = best(7, || drop(black_box(encode(code, black_box(&messages)))));
+    let mut decoded = Vec::with_capacity(messages.len());
+    let decoding = best(7, || {
+        decoded.clear();
+        decode(code, black_box(&letters), &mut decoded);
+    });
+    assert_eq!(decoded, messages);
+    let errors: Vec<Vec<u8>> = letters
+        .chunks_exact(code.length())
+        .take(8000)
+        .enumerate()
+        .map(|(number, word)| {
+            let mut word = alphabet::to_symbols(word).expect("letters of a word");
+            word[random(number as u64) as usize % code.length()] ^= 1;
+            word
+        })
+        .collect();
+    let correcting = best(5, || {
+        for (word, message) in errors.iter().zip(&messages) {
+            assert_eq!(black_box(code.correct(word)).expect("one substitution").0.message, *message);
+        }
+    });
+    let listing = best(3, || errors.iter().for_each(|word| drop(black_box(code.within_two(word)))));
+    let part = messages.len().div_ceil(64);
+    let parallel_encode = best(5, || {
+        messages.par_chunks(part).for_each(|part| drop(black_box(encode(code, part))));
+    });
+    let parallel_decode = best(5, || {
+        letters.par_chunks(part * code.length()).for_each(|part| {
+            decode(code, part, &mut Vec::with_capacity(part.len() / code.length()));
+        });
+    });
+    println!(
+        "{name:24} encode {:6.1} MB/s ({:4.2} us/word)  decode {:6.1} MB/s ({:4.2} us/word)  \
+         {} threads {:6.1} {:6.1} MB/s  one substitution {:5.2} us  list {:6.2} us",
+        megabytes / encoding,
+        encoding / messages.len() as f64 * 1e6,
+        megabytes / decoding,
+        decoding / messages.len() as f64 * 1e6,
+        rayon::current_num_threads(),
+        megabytes / parallel_encode,
+        megabytes / parallel_decode,
+        correcting / errors.len() as f64 * 1e6,
+        listing / errors.len() as f64 * 1e6,
+    );
+}
+
+fn main() {
+    for (run_limit, length) in [(1, 64), (2, 64), (3, 40), (3, 64), (3, 75), (3, 150), (3, 260)] {
+        let code = Residue::new(Params::new(run_limit, length).expect("a listed length"));
+        measure(&format!("residue l={run_limit} m={length}"), &code);
+    }
+    measure("hamming l=3 m=64", &Hamming::new(3, 64).expect("a possible length"));
+}
