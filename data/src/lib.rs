@@ -5,6 +5,7 @@
 
 pub mod alphabet;
 pub mod batch;
+pub mod enzymes;
 pub mod export;
 pub mod fastx;
 pub mod regions;
