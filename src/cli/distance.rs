@@ -109,7 +109,7 @@ impl Args {
     }
 
     fn format(&self) -> Format {
-        let suffix = self.file().and_then(Path::extension).map(|suffix| suffix.to_ascii_lowercase());
+        let suffix = self.file().and_then(Path::extension).map(std::ffi::OsStr::to_ascii_lowercase);
         self.format.unwrap_or_else(|| match suffix.as_deref().and_then(|suffix| suffix.to_str()) {
             Some("npy") => Format::Npy,
             Some("tsv") => Format::Tsv,

@@ -226,6 +226,7 @@ fn jaccard(part: &Part) -> anyhow::Result<(Vec<usize>, f64)> {
     judged(|| Ok(Trained::Neighbours(model)), part)
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "a run among others that can fail")]
 fn minhash(part: &Part) -> anyhow::Result<(Vec<usize>, f64)> {
     let begun = Instant::now();
     let sketch = |sequence: &[u8]| Words::sketch(sequence, SKETCH_WORD, SKETCH);
@@ -240,6 +241,7 @@ fn minhash(part: &Part) -> anyhow::Result<(Vec<usize>, f64)> {
     Ok((part.test.par_iter().map(predict).collect(), trained))
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "a run among others that can fail")]
 fn bayes(part: &Part) -> anyhow::Result<(Vec<usize>, f64)> {
     let begun = Instant::now();
     let train = &part.train;

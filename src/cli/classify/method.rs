@@ -120,7 +120,7 @@ pub(crate) struct CompressorArgs {
 }
 
 impl CompressorArgs {
-    pub(crate) fn compressor(&self) -> Result<Compressor, Usage> {
+    pub(crate) fn compressor(self) -> Result<Compressor, Usage> {
         let kind = self.compressor.kind();
         let level = self.level.unwrap_or_else(|| kind.default_level());
         let compressor = Compressor::new(kind, level).ok_or_else(|| {
@@ -151,7 +151,7 @@ pub(crate) struct NeighbourArgs {
 }
 
 impl NeighbourArgs {
-    pub(crate) fn measure(&self, method: Method, compressor: &CompressorArgs) -> Result<Measure, Usage> {
+    pub(crate) fn measure(&self, method: Method, compressor: CompressorArgs) -> Result<Measure, Usage> {
         if method == Method::Jaccard {
             return Ok(Measure::Jaccard { word: self.word });
         }
@@ -194,7 +194,7 @@ pub(crate) struct LetterArgs {
 
 impl LetterArgs {
     /// Brings a sequence to the form in which it is compared.
-    pub(crate) fn apply(&self, sequence: &mut Vec<u8>) {
+    pub(crate) fn apply(self, sequence: &mut Vec<u8>) {
         if self.case == Case::Upper {
             sequence.make_ascii_uppercase();
             for letter in sequence.iter_mut().filter(|letter| **letter == b'U') {

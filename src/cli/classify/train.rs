@@ -94,7 +94,7 @@ pub(super) fn train(method: &MethodArgs, rows: &Labelled) -> anyhow::Result<Trai
         return Ok(Trained::Cm(Box::new(trainer.train(&examples)?)));
     }
     Ok(Trained::Neighbours(Neighbours {
-        measure: method.neighbours.measure(method.method, &method.compressor)?,
+        measure: method.neighbours.measure(method.method, method.compressor)?,
         k: method.neighbours.k.get(),
         classes: rows.classes.clone(),
         ids: rows.ids.clone(),
