@@ -1,7 +1,7 @@
 //! `kilobase archive decode`: reads of a pool as the file.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -148,32 +148,30 @@ fn read(
 
 fn restore(decoder: Decoder, args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let mut bytes = 0;
-    let (report, outcome) = match args.file() {
-        Some(file) => {
-            let mut out = Counting { inner: AtomicFile::create(file, args.force)?, bytes: &mut bytes };
-            let (report, outcome) = decoder.finish(&mut out);
-            // The reports tell why, also where there is no file.
-            write_reports(args, &report)?;
-            outcome?;
-            out.inner.commit()?;
-            (report, Ok(()))
-        }
-        None => {
-            // What goes to standard output cannot be taken back, so it is restored as a whole first.
-            let mut kept = tempfile::tempfile().context("cannot keep the restored file")?;
-            let mut out = Counting { inner: &mut kept, bytes: &mut bytes };
-            let (report, outcome) = decoder.finish(&mut out);
-            write_reports(args, &report)?;
-            outcome?;
-            std::io::Seek::rewind(&mut kept)?;
-            let mut stdout = Stdout::new();
-            std::io::copy(&mut kept, &mut stdout)?;
-            stdout.flush()?;
-            (report, Ok::<(), anyhow::Error>(()))
-        }
+    let report = if let Some(file) = args.file() {
+        let mut out = Counting { inner: AtomicFile::create(file, args.force)?, bytes: &mut bytes };
+        let report = finish(decoder, args, &mut out)?;
+        out.inner.commit()?;
+        report
+    } else {
+        // What goes to standard output cannot be taken back, so it is restored as a whole first.
+        let mut kept = tempfile::tempfile().context("cannot keep the restored file")?;
+        let report = finish(decoder, args, &mut Counting { inner: &mut kept, bytes: &mut bytes })?;
+        kept.rewind()?;
+        let mut stdout = Stdout::new();
+        std::io::copy(&mut kept, &mut stdout)?;
+        stdout.flush()?;
+        report
     };
-    outcome?;
     ctx.console.summary(&summary(&report, bytes, args), args.file().is_none())
+}
+
+/// Restores the file and writes the reports, which tell why where there is no file.
+fn finish(decoder: Decoder, args: &Args, out: &mut impl Write) -> anyhow::Result<Report> {
+    let (report, outcome) = decoder.finish(out);
+    write_reports(args, &report)?;
+    outcome?;
+    Ok(report)
 }
 
 struct Counting<'a, W> {
