@@ -123,10 +123,11 @@ fn report_stands_beside_other_compressors_and_a_decoder() {
         assert!(bits("kilobase") < bits(peer), "{peer}: {report}");
     }
     assert!(bits("generator") > 0.5, "a decoder of random weights knows nothing: {report}");
-    assert_eq!(bits("neural_bases"), 600.0);
+    assert!((bits("neural_bases") - 600.0).abs() < 1e-9);
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that checks nothing must say so")]
 fn malformed_and_small_files_come_back() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     if !root.is_dir() {

@@ -2,7 +2,8 @@
 
 use kilobase::codecs::compress::code_length::{CodeLength, Error, Result};
 use kilobase::models::cache::Store;
-use kilobase::models::run::score::{Long, Scorer};
+use kilobase::models::run::score::Scorer;
+use kilobase::models::run::{Long, Reading};
 use std::sync::Mutex;
 
 use super::exit::Usage;
@@ -22,14 +23,9 @@ impl<'a> Neural<'a> {
     pub(super) fn new(loaded: &'a Loaded) -> std::result::Result<Self, Usage> {
         let (config, model) = loaded.decoder("a code length")?;
         let context = config.max_position_embeddings;
-        let scorer = Scorer {
-            model,
-            tokenizer: &*loaded.tokenizer,
-            context,
-            long: Long::Windows { overlap: context / 2 },
-            store: Store::F32,
-            chunk: CHUNK,
-        };
+        let long = Long::Windows { overlap: context / 2 };
+        let reading = Reading { context, long, store: Store::F32, chunk: CHUNK };
+        let scorer = Scorer { model, tokenizer: &*loaded.tokenizer, reading };
         Ok(Self { scorer: Mutex::new(scorer), name: loaded.model.family().to_string() })
     }
 }
