@@ -40,7 +40,10 @@ fn member(family: u32, number: usize) -> String {
 }
 
 fn fasta(family: u32, numbers: std::ops::Range<usize>, class: &str) -> String {
-    numbers.map(|number| format!(">f{family}_{number} {class}\n{}\n", member(family, number))).collect()
+    numbers
+        .map(|number| format!(">f{family}_{number} {class}\n{}\n", member(family, number)))
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 /// Two families for training, and queries of both.
@@ -51,7 +54,7 @@ fn folder() -> TempDir {
     write("channel.fa", fasta(2, 0..8, "class=channel"));
     write("queries.fa", fasta(1, 8..11, "") + &fasta(2, 8..11, ""));
     let rows = |family, class: &str| -> String {
-        (0..10).map(|number| format!("{}\t{class}\n", member(family, number))).collect()
+        (0..10).map(|number| format!("{}\t{class}\n", member(family, number))).collect::<Vec<_>>().concat()
     };
     let families: String = (0..6_u32)
         .flat_map(|family| {
@@ -104,7 +107,7 @@ fn every_method_finds_the_families() {
 #[test]
 fn classes_come_from_headers_tables_and_label_files() {
     let folder = folder();
-    let labels: String = (0..8).map(|n| format!("f1_{n}\tkinase\nf2_{n}\tchannel\n")).collect();
+    let labels = (0..8).map(|n| format!("f1_{n}\tkinase\nf2_{n}\tchannel\n")).collect::<Vec<_>>().concat();
     fs::write(folder.path().join("labels.tsv"), labels).unwrap();
     kilobase(&folder, "classify train kinase.fa channel.fa -o a").assert().success();
     kilobase(&folder, "classify train kinase.fa channel.fa --labels labels.tsv -o b").assert().success();
