@@ -10,7 +10,7 @@ use kilobase_models::family::{Model, random};
 use kilobase_models::nn::Precision;
 use kilobase_models::run::Reading;
 use kilobase_models::run::score::Scorer;
-use kilobase_models::run::variants::{Edit, Pie};
+use kilobase_models::run::variants::{Edit, Pie, Ratio};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use std::path::{Path, PathBuf};
@@ -122,13 +122,13 @@ fn what_leaves_little_as_it_was_is_exact() {
     all.push(Edit { at, length: 2, alternate: b"CC".to_vec(), right: 0 });
     let exact = scorer.ratios(&sequence, &all).expect("ratios");
     let edited = scorer.edited_ratios(&sequence, &all, Pie { refresh: 8, stride: 4 }).expect("ratios");
-    let which: Vec<bool> = edited.iter().map(|ratio| ratio.is_exact()).collect();
+    let which: Vec<bool> = edited.iter().map(Ratio::is_exact).collect();
     assert_eq!(which, [false, false, false, true, true, true]);
     for (a, b) in exact.iter().zip(&edited) {
         assert!(a.is_exact() && (a.own, a.shared) == (b.own, b.shared));
         assert!(!b.is_exact() || (a.log_ratio - b.log_ratio).abs() < 1e-3, "{a:?} {b:?}");
     }
     let everything = scorer.edited_ratios(&sequence, &all, Pie { refresh: 1000, stride: 4 }).expect("ratios");
-    assert!(everything.iter().all(|ratio| ratio.is_exact()));
+    assert!(everything.iter().all(Ratio::is_exact));
     assert!(scorer.edited_ratios(&sequence, &[], Pie { refresh: 1, stride: 1 }).expect("none").is_empty());
 }
