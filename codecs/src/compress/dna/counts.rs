@@ -46,7 +46,7 @@ impl History {
 
 #[inline]
 fn mask(order: u32) -> u64 {
-    (1 << (2 * order)) - 1
+    u64::MAX.checked_shr(u64::BITS - 2 * order).unwrap_or(0)
 }
 
 /// Four counts of four bits in two bytes.
