@@ -10,12 +10,10 @@ const PAGE: usize = 16;
 
 #[test]
 fn bytes_and_slots_are_known_before_the_work() {
-    let (length, chunks) = (256, [40, 24, 64]);
+    let (length, chunks) = (192, [40, 24, 64]);
     let decoder = Decoder::new(KV_HEADS, length, 5);
     for name in names() {
-        for (store, budget) in
-            [Store::F32, Store::Bf16, Store::Int8].into_iter().flat_map(|s| [(s, 36), (s, 100), (s, 1000)])
-        {
+        for (store, budget) in [(Store::F32, 36), (Store::F32, 100), (Store::Bf16, 36), (Store::Int8, 36)] {
             let positions = positions(name)[0];
             let policy = Pipeline::new(stages(name, budget)).expect("one stage");
             let shape = config(KV_HEADS, positions, store);
