@@ -5,7 +5,7 @@ use crate::compress::prefetch::prefetch;
 use crate::compress::table::Table;
 
 /// Longest context.
-pub(super) const LONGEST: u32 = 24;
+pub(super) const LONGEST: u32 = 32;
 
 /// The bases before, and the reverse complement of the bases up to here.
 #[derive(Clone, Copy, Debug, Default)]

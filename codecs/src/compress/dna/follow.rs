@@ -36,7 +36,7 @@ impl Pair {
     }
 
     fn slot(&self, word: u64) -> usize {
-        ((word + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - self.bits)) as usize
+        (word.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - self.bits)) as usize
     }
 
     /// Learns the base that came. `bases` has it at its end, and so has `history`.
