@@ -23,7 +23,7 @@ impl Encoder {
         Self { range: u32::MAX, ..Self::default() }
     }
 
-    /// Writes a symbol from 0 to 3. The shares are not 0 and their sum is [`TOTAL`].
+    /// Writes a symbol from 0 to 3. The shares are not 0 and their sum is `2^16`.
     pub fn encode(&mut self, share: [u32; 4], symbol: u8) {
         let symbol = usize::from(symbol & 3);
         let start: u32 = share[..symbol].iter().sum();
