@@ -1,7 +1,6 @@
 //! The first pass over the input: what there is to do, whether it can be read to its end, and its hash.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use kilobase::data::alphabet::Counts;
@@ -69,9 +68,7 @@ pub(crate) fn scan(
         }
         warn(&reader, console);
     }
-    for byte in hash.finalize() {
-        write!(scan.sha256, "{byte:02x}")?;
-    }
+    scan.sha256 = hex::encode(hash.finalize());
     Ok(scan)
 }
 

@@ -33,6 +33,8 @@ pub struct Decoder {
     codec: Codec,
     primers: Primers,
     manifest: Option<Manifest>,
+    /// Strands of the pool; without a manifest any number.
+    total: u64,
     votes: Votes,
     failed: Packed,
     report: Report,
@@ -55,15 +57,16 @@ impl Decoder {
             [&format.forward_primer, &format.reverse_primer].map(|primer| to_symbols(primer.as_bytes()));
         let primers = Primers::new(&forward?, &reverse?);
         let (votes, failed, report) = Default::default();
-        Ok(Self { codec, primers, manifest, votes, failed, report })
+        let total = match &manifest {
+            Some(manifest) => manifest.geometry()?.total(),
+            None => u64::MAX,
+        };
+        Ok(Self { codec, primers, manifest, total, votes, failed, report })
     }
 
     /// Takes reads up, in letters. A letter that is no nucleotide counts as an error.
     pub fn push(&mut self, reads: &[Vec<u8>]) {
-        let total = self.manifest.as_ref().map_or(u64::MAX, |manifest| {
-            manifest.groups as u64 * (manifest.data_strands + manifest.parity_strands) as u64
-        });
-        let heard: Vec<Heard> = reads.par_iter().map(|read| self.hear(read, total)).collect();
+        let heard: Vec<Heard> = reads.par_iter().map(|read| self.hear(read)).collect();
         for heard in heard {
             self.report.reads += 1;
             match heard {
@@ -81,7 +84,7 @@ impl Decoder {
         }
     }
 
-    fn hear(&self, read: &[u8], total: u64) -> Heard {
+    fn hear(&self, read: &[u8]) -> Heard {
         let symbol = |&letter: &u8| match SYMBOLS[usize::from(letter)] {
             FOREIGN => 0,
             symbol => symbol,
@@ -91,7 +94,7 @@ impl Decoder {
         let mut strands = self.primers.trim(&read);
         strands.retain(|strand| LENGTHS.contains(&(strand.len() as f64 / length as f64)));
         for strand in &strands {
-            if let Some((said, explanation)) = self.codec.decode(strand, |index| index < total) {
+            if let Some((said, explanation)) = self.codec.decode(strand, |index| index < self.total) {
                 let edits = Edits {
                     symbols: length as u64,
                     substitutions: explanation.substitutions as u64,
@@ -196,9 +199,6 @@ impl Decoder {
             Some(self.codec.encode(index, &best.payload, best.salt))
         };
         let clusters = cluster(&self.failed, self.votes.iter().filter_map(strand));
-        let total = self.manifest.as_ref().map_or(u64::MAX, |manifest| {
-            manifest.groups as u64 * (manifest.data_strands + manifest.parity_strands) as u64
-        });
         let heard: Vec<_> = clusters
             .par_iter()
             .filter(|reads| reads.len() > 1)
@@ -206,8 +206,8 @@ impl Decoder {
                 let reads: Vec<Vec<u8>> =
                     reads.iter().take(VOTERS).map(|&read| self.failed.get(read as usize)).collect();
                 // The code forgives most drafts; the others are worth more time.
-                let said = self.agree(&draft(&reads), total);
-                let (strand, cost) = said.or_else(|| self.agree(&consensus(&reads), total))?;
+                let said = self.agree(&draft(&reads));
+                let (strand, cost) = said.or_else(|| self.agree(&consensus(&reads)))?;
                 Some((self.edits(&strand, &reads), strand, cost))
             })
             .collect();
@@ -221,9 +221,9 @@ impl Decoder {
     }
 
     /// What a consensus says, as it is or with one of its doubts.
-    fn agree(&self, consensus: &Consensus, total: u64) -> Option<(Strand, usize)> {
+    fn agree(&self, consensus: &Consensus) -> Option<(Strand, usize)> {
         let said = |symbols: &[u8]| {
-            let (strand, explanation) = self.codec.decode(symbols, |index| index < total)?;
+            let (strand, explanation) = self.codec.decode(symbols, |index| index < self.total)?;
             Some((strand, explanation.cost))
         };
         said(&consensus.symbols).or_else(|| {
@@ -323,7 +323,7 @@ impl Decoder {
         };
         let same = hash[..HASH] == header.hash
             && self.manifest.as_ref().is_none_or(|manifest| {
-                manifest.file_bytes == header.file_len && manifest.file_sha256 == super::manifest::hex(&hash)
+                manifest.file_bytes == header.file_len && manifest.file_sha256 == hex::encode(hash)
             });
         self.check_header(&header)?;
         if same { Ok(()) } else { Err(Error::Hash) }

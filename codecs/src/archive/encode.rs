@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::container::{HASH, HEADER, Header};
 use super::enzymes::Enzyme;
 use super::format::{Book, Format};
-use super::manifest::{Manifest, hex};
+use super::manifest::Manifest;
 use super::outer::Geometry;
 use super::screen::{Rules, Score};
 use super::strand::{Codec, SALTS};
@@ -137,7 +137,7 @@ impl Pool {
             archive: "DLC1".to_owned(),
             file: file.to_owned(),
             file_bytes: self.source.file_len,
-            file_sha256: hex(&self.source.sha256),
+            file_sha256: hex::encode(self.source.sha256),
             zstd: self.source.zstd,
             format: self.codec.format().clone(),
             groups: self.geometry.groups,

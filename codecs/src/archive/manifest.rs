@@ -67,14 +67,8 @@ impl Manifest {
     fn own_hash(&self) -> String {
         let mut open = self.clone();
         open.manifest_sha256.clear();
-        hex(&Sha256::digest(serde_json::to_vec(&open).expect("plain fields")))
+        hex::encode(Sha256::digest(serde_json::to_vec(&open).expect("plain fields")))
     }
-}
-
-/// Hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 
 use super::Result;
 use super::bits;
-use super::crc::Crc;
+use super::crc::crc;
 use super::format::{Format, SALT_BITS};
 use super::keystream::{Domain, Keystream};
 use crate::dloco::read::{self, Explanation, Options};
@@ -22,7 +22,6 @@ pub const SALTS: u8 = 1 << SALT_BITS;
 pub struct Codec {
     format: Format,
     code: Box<dyn Codebook>,
-    crc: Crc,
     /// Words of an explanation are looked for up to so many edits.
     options: Options,
 }
@@ -43,7 +42,7 @@ impl Codec {
     pub fn new(format: &Format) -> Result<Self> {
         let code = format.check()?;
         let options = Options { max_cost: format.words + 1, doubles: true };
-        Ok(Self { format: format.clone(), code, crc: Crc::new(format.crc_bits), options })
+        Ok(Self { format: format.clone(), code, options })
     }
 
     /// The format.
@@ -73,7 +72,8 @@ impl Codec {
     }
 
     fn checksum(&self, salt: u8, index: u64, payload: &[u8]) -> u64 {
-        self.crc.of(&[&[salt], &index.to_be_bytes(), payload]).into()
+        let checked = [&[salt], &index.to_be_bytes()[..], payload].concat();
+        crc(self.format.crc_bits, &checked).into()
     }
 
     /// Symbols of the strand.

@@ -1,5 +1,7 @@
 //! The common compressors of bytes, with the settings and the exact sizes of their reference implementations.
 
+use std::str::FromStr;
+
 use rayon::prelude::*;
 
 use super::code_length::{CodeLength, Corpus, Result, Row};
@@ -71,6 +73,19 @@ impl Kind {
         }
     }
 }
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(name: &str) -> std::result::Result<Self, UnknownKind> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| UnknownKind(name.to_owned()))
+    }
+}
+
+/// No compressor has this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("compressor {0:?} is not known")]
+pub struct UnknownKind(String);
 
 /// A compressor with its level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

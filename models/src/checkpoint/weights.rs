@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, btree_map},
-    fmt::Write as _,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
@@ -91,7 +90,7 @@ impl Weights {
                 at += len as u64;
             }
         }
-        Ok(self.sha256.get_or_init(|| hex(&hasher.finalize())))
+        Ok(self.sha256.get_or_init(|| hex::encode(hasher.finalize())))
     }
 
     /// Checks that the tensors are exactly those expected, reporting all that are not at once. Tensors that `ignore` accepts
@@ -186,11 +185,4 @@ impl Weights {
         let unknown = || Error::UnknownTensor { path: self.dir.clone(), name: name.to_owned() };
         self.entries.get(name).ok_or_else(unknown)
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string does not fail");
-        text
-    })
 }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use kilobase::codecs::compress::Distance;
 use kilobase::codecs::compress::bytes::{Compressor, Kind};
@@ -50,29 +51,6 @@ impl Separator {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum CompressorKind {
-    Gzip,
-    Zlib,
-    Brotli,
-    Xz,
-    Zstd,
-    Bz2,
-}
-
-impl CompressorKind {
-    pub(crate) fn kind(self) -> Kind {
-        match self {
-            Self::Gzip => Kind::Gzip,
-            Self::Zlib => Kind::Zlib,
-            Self::Brotli => Kind::Brotli,
-            Self::Xz => Kind::Xz,
-            Self::Zstd => Kind::Zstd,
-            Self::Bz2 => Kind::Bz2,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DistanceKind {
     /// (C(xy) - min(C(x), C(y))) / max(C(x), C(y))
     Ncd,
@@ -100,8 +78,12 @@ impl DistanceKind {
 #[command(next_help_heading = "Compression")]
 pub(crate) struct CompressorArgs {
     /// Compressor of distances
-    #[arg(long, value_enum, default_value_t = CompressorKind::Gzip)]
-    pub(crate) compressor: CompressorKind,
+    #[arg(
+        long,
+        default_value = Kind::Gzip.name(),
+        value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::name)).try_map(|name| name.parse::<Kind>())
+    )]
+    pub(crate) compressor: Kind,
     /// Level of the compressor [default: 9 for gzip, zlib and bz2, 11 for brotli, 6 for xz, 3 for zstd]
     #[arg(long, value_name = "N")]
     pub(crate) level: Option<u8>,
@@ -121,7 +103,7 @@ pub(crate) struct CompressorArgs {
 
 impl CompressorArgs {
     pub(crate) fn compressor(self) -> Result<Compressor, Usage> {
-        let kind = self.compressor.kind();
+        let kind = self.compressor;
         let level = self.level.unwrap_or_else(|| kind.default_level());
         let compressor = Compressor::new(kind, level).ok_or_else(|| {
             let (first, last) = (kind.levels().start().to_owned(), kind.levels().end().to_owned());
@@ -257,7 +239,7 @@ impl MethodArgs {
             args.neighbours =
                 NeighbourArgs { k: NonZeroUsize::MIN, symmetric: false, rerank: None, ..args.neighbours };
             args.compressor = CompressorArgs {
-                compressor: CompressorKind::Gzip,
+                compressor: Kind::Gzip,
                 level: None,
                 separator: Separator::Space,
                 distance: DistanceKind::Ncd,

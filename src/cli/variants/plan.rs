@@ -1,6 +1,5 @@
 //! The first pass over the variants, and what decides their scores.
 
-use std::fmt::Write;
 use std::path::Path;
 
 use kilobase::data::variants::{Reader, Record};
@@ -38,9 +37,7 @@ pub(super) fn scan(input: &Path, output: Option<&Path>, ctx: &Ctx) -> anyhow::Re
     for warning in reader.warnings() {
         ctx.console.warn(format_args!("{}: {warning}", reader.name()));
     }
-    for byte in hash.finalize() {
-        write!(seen.sha256, "{byte:02x}")?;
-    }
+    seen.sha256 = hex::encode(hash.finalize());
     Ok(seen)
 }
 
@@ -55,10 +52,7 @@ pub(super) fn plan(
         scorer.reference().contigs().iter().map(|contig| json!([contig.name, contig.length])).collect();
     let mut hash = Sha256::new();
     hash.update(Value::Array(contigs).to_string());
-    let mut contigs = String::new();
-    for byte in hash.finalize() {
-        write!(contigs, "{byte:02x}").expect("writing to a string does not fail");
-    }
+    let contigs = hex::encode(hash.finalize());
     let sizes = scorer.sizes();
     let plan = json!({
         "kilobase": env!("CARGO_PKG_VERSION"),

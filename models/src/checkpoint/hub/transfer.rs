@@ -16,7 +16,6 @@ use ureq::{
 };
 
 use super::{HubFault, Progress, name::is_plain};
-use crate::checkpoint::weights::hex;
 
 /// How long the hub may stay silent, if nothing else is said.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -307,7 +306,7 @@ fn check_digest(file: &str, etag: &str, out: &mut File) -> Result<(), TransferEr
             read => hasher.update(&buffer[..read]),
         }
     }
-    let found = hex(&hasher.finalize());
+    let found = hex::encode(hasher.finalize());
     if found.eq_ignore_ascii_case(etag) {
         return Ok(());
     }

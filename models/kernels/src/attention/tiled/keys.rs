@@ -4,6 +4,7 @@ use super::Call;
 use super::queries::Reach;
 use super::rows::unit;
 use super::sight::Bounds;
+use super::softmax::Strip;
 use crate::attention::product::{Panels, Rows};
 use crate::attention::{Heads, KeyForm, KvView, Normalizer, PosRule};
 use crate::rotary::{Angles, Rotary};
@@ -66,6 +67,21 @@ impl<'a> Loaded<'a> {
                 unit(&mut self.near, dim);
             }
         }
+    }
+
+    /// Reads the keys and values of a tile that some strips visit.
+    pub(super) fn load_both(
+        &mut self,
+        call: &Call<'a>,
+        kv_head: usize,
+        strips: &[Strip<'_>],
+        visit: &[(usize, usize)],
+    ) {
+        let (strip, n) = visit[0];
+        let Strip { queries, cover } = &strips[strip];
+        let kv = call.sequences[queries.tile.sequence].kv;
+        self.load(call, kv, kv_head, cover.tile(n).pieces);
+        self.load_values(kv, kv_head, cover.tile(n).pieces);
     }
 
     /// Lays the keys out for products; [`Self::load`] comes first.

@@ -35,17 +35,11 @@ pub(super) fn over(call: &Call<'_>, strips: &[Strip<'_>], kv_head: usize, visits
     let mut buffers = Buffers::new(call.q.dim, call.value_dim);
     let mut blocks: Vec<Vec<Block>> = strips.iter().map(|s| blocks(call, &s.queries)).collect();
     for visit in visits {
-        let mut loaded = false;
+        keys.load_both(call, kv_head, strips, visit);
+        buffers.load(&keys);
         for &(strip, n) in visit {
             let Strip { queries, cover } = &strips[strip];
             let tile = cover.tile(n);
-            if !loaded {
-                let kv = call.sequences[queries.tile.sequence].kv;
-                keys.load(call, kv, kv_head, tile.pieces);
-                keys.load_values(kv, kv_head, tile.pieces);
-                buffers.load(&keys);
-                loaded = true;
-            }
             for (n, block) in blocks[strip].iter_mut().enumerate() {
                 // SAFETY: `serves` looked for the instructions.
                 unsafe { block.visit(call, queries, n * ROWS, tile, &mut buffers) };

@@ -91,18 +91,11 @@ fn over(call: &Call<'_>, strips: &[Strip<'_>], kv_head: usize, visits: &[Visit])
     let mut states: Vec<Running> =
         strips.iter().map(|s| Running::new(s.queries.count, call.value_dim)).collect();
     for visit in visits {
-        let mut loaded = false;
+        scratch.keys.load_both(call, kv_head, strips, visit);
+        scratch.keys.pack(call);
         for &(strip, n) in visit {
             let Strip { queries, cover } = &strips[strip];
-            let tile = cover.tile(n);
-            if !loaded {
-                let kv = call.sequences[queries.tile.sequence].kv;
-                scratch.keys.load(call, kv, kv_head, tile.pieces);
-                scratch.keys.pack(call);
-                scratch.keys.load_values(kv, kv_head, tile.pieces);
-                loaded = true;
-            }
-            states[strip].visit(call, queries, tile, &mut scratch);
+            states[strip].visit(call, queries, cover.tile(n), &mut scratch);
         }
     }
     states
