@@ -173,5 +173,5 @@ impl Model {
 
 /// The elements of a tensor in row-major order, as f32 on the host.
 pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data_as::<f32>().try_to_vec().expect("converted to f32 just now")
+    tensor.into_data_as::<f32>().try_into_vec().expect("converted to f32 just now")
 }

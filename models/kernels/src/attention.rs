@@ -60,6 +60,7 @@ fn check(
     assert_eq!(next, q.rows, "every query row belongs to a sequence");
     let Some(first) = sequences.first() else { return };
     let (kv_heads, value_dim) = (first.kv.heads(), first.kv.value_dim());
+    assert!(value_dim > 0, "values hold numbers");
     for Sequence { kv, .. } in sequences {
         assert_eq!((kv.heads(), kv.value_dim()), (kv_heads, value_dim), "sequences of one shape");
         assert_eq!(kv.key_dim(), q.dim, "queries and keys of one size");

@@ -1,11 +1,103 @@
 //! bf16 as the upper half of an f32.
 
+use crate::vectorize::vectorize;
+
 /// Rounds to the nearest bf16, ties to even; a NaN stays a (quiet) NaN.
 #[inline(always)]
 pub fn round(x: f32) -> u16 {
     let bits = x.to_bits();
     let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
     if x.is_nan() { (bits >> 16) as u16 | 0x40 } else { rounded as u16 }
+}
+
+/// [`round`] of every number, by the processor's own conversion where it has one, which takes numbers below the least
+/// normal one for zero.
+///
+/// # Panics
+/// If the target is shorter.
+#[inline]
+pub(crate) fn round_all(numbers: &[f32], target: &mut [u16]) {
+    let target = &mut target[..numbers.len()];
+    #[cfg(target_arch = "x86_64")]
+    if converts() {
+        // SAFETY: the instructions were looked for just now.
+        return unsafe { convert(numbers, target) };
+    }
+    for (target, &number) in target.iter_mut().zip(numbers) {
+        *target = round(number);
+    }
+}
+
+/// Whether the processor converts f32 to bf16.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+pub(crate) fn converts() -> bool {
+    is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16")
+}
+
+/// [`round_all`] for slices of one length.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(crate) fn convert(numbers: &[f32], target: &mut [u16]) {
+    use std::arch::x86_64::{
+        __m256i, __m512i, _mm256_storeu_si256, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_loadu_ps,
+        _mm512_storeu_si512,
+    };
+    let (pairs, rest) = numbers.as_chunks::<32>();
+    let (pair_targets, rest_target) = target.split_at_mut(32 * pairs.len());
+    for (numbers, target) in pairs.iter().zip(pair_targets.as_chunks_mut::<32>().0) {
+        // SAFETY: 32 numbers on both sides.
+        unsafe {
+            let (low, high) = (_mm512_loadu_ps(numbers.as_ptr()), _mm512_loadu_ps(numbers[16..].as_ptr()));
+            let rounded: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(high, low));
+            _mm512_storeu_si512(target.as_mut_ptr().cast(), rounded);
+        }
+    }
+    let (halves, rest) = rest.as_chunks::<16>();
+    let (half_targets, rest_target) = rest_target.split_at_mut(16 * halves.len());
+    for (numbers, target) in halves.iter().zip(half_targets.as_chunks_mut::<16>().0) {
+        // SAFETY: 16 numbers on both sides.
+        unsafe {
+            let rounded: __m256i = std::mem::transmute(_mm512_cvtneps_pbh(_mm512_loadu_ps(numbers.as_ptr())));
+            _mm256_storeu_si256(target.as_mut_ptr().cast(), rounded);
+        }
+    }
+    for (target, &number) in rest_target.iter_mut().zip(rest) {
+        *target = round(number);
+    }
+}
+
+/// Little-endian bytes of [`round`] of every number.
+///
+/// # Panics
+/// If the target is shorter.
+pub fn to_bytes(numbers: &[f32], target: &mut [[u8; 2]]) {
+    let target = &mut target[..numbers.len()];
+    vectorize(
+        #[inline(always)]
+        || {
+            for (target, &number) in target.iter_mut().zip(numbers) {
+                *target = round(number).to_le_bytes();
+            }
+        },
+    );
+}
+
+/// What [`to_bytes`] wrote, as f32.
+///
+/// # Panics
+/// If the target is longer.
+pub fn from_bytes(bytes: &[[u8; 2]], target: &mut [f32]) {
+    let bytes = &bytes[..target.len()];
+    vectorize(
+        #[inline(always)]
+        || {
+            for (target, bytes) in target.iter_mut().zip(bytes) {
+                *target = widen(u16::from_le_bytes(*bytes));
+            }
+        },
+    );
 }
 
 /// The f32 of the same value.

@@ -18,5 +18,6 @@ pub mod matmul;
 mod micro;
 mod prefetch;
 pub mod rotary;
+mod target;
 mod transpose;
 mod vectorize;

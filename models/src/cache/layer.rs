@@ -100,7 +100,8 @@ impl LayerCache {
         rotary: Option<&Rotary>,
     ) -> Result<(), CacheError> {
         self.heads.par_iter_mut().enumerate().try_for_each(|(head, cache)| {
-            let mut keys: Vec<f32> = (0..k.rows).flat_map(|row| k.row(row, head)).copied().collect();
+            let mut keys = vec![0.0; k.rows * k.dim];
+            k.copy(head, 0..k.rows, &mut keys);
             if let Some(rotary) = rotary {
                 let positions: Vec<i64> = positions.iter().map(|&p| i64::from(p)).collect();
                 rotary.rotate(&mut keys, &positions);

@@ -1,6 +1,6 @@
 //! How numbers lie in a page.
 
-use half::bf16;
+use kilobase_kernels::bf16;
 
 /// Type of the stored numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,9 +62,7 @@ impl Layout {
                 }
             }
             Store::Bf16 => {
-                for (to, from) in target.as_chunks_mut::<2>().0.iter_mut().zip(numbers) {
-                    *to = bf16::from_f32(*from).to_le_bytes();
-                }
+                bf16::to_bytes(numbers, target.as_chunks_mut::<2>().0);
             }
             Store::Int8 => unreachable!("8-bit pages are written whole"),
         }
@@ -105,9 +103,7 @@ impl Layout {
                 }
             }
             Store::Bf16 => {
-                for (to, from) in out.iter_mut().zip(page[2 * start..].as_chunks::<2>().0) {
-                    *to = bf16::from_le_bytes(*from).to_f32();
-                }
+                bf16::from_bytes(page[2 * start..].as_chunks::<2>().0, out);
             }
             Store::Int8 => {
                 let (scales, codes) = page.split_at(4 * self.scales(rows));

@@ -59,7 +59,7 @@ impl<'a> Heads<'a> {
     }
 
     /// Writes some rows of one head, `[rows, dim]`.
-    pub(crate) fn copy(&self, head: usize, rows: Range<usize>, out: &mut [f32]) {
+    pub fn copy(&self, head: usize, rows: Range<usize>, out: &mut [f32]) {
         for (row, target) in rows.zip(out.chunks_exact_mut(self.dim)) {
             target.copy_from_slice(self.row(row, head));
         }

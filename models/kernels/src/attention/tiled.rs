@@ -21,6 +21,7 @@ pub use backward::{Gradients, backward};
 pub use collect::collect;
 
 use super::{AttnSpec, Heads, MaskRule, Normalizer, Selection, Sequence, check};
+use crate::target::Target;
 use bias::Bias;
 use fade::Fade;
 use rayon::prelude::*;
@@ -31,7 +32,7 @@ use std::ops::Range;
 /// stays in cache.
 const QUERY_TILE: usize = 96;
 /// Query rows that one job takes, over all heads of a group: its tiles share each tile of keys that is loaded.
-const QUERY_ROWS: usize = 480;
+const QUERY_ROWS: usize = 1056;
 
 /// Exact attention over packed sequences, in f32 or with products of the spec's precision. Writes `out` `[q.rows, q.heads, value_dim]` and `lse`
 /// `[q.rows, q.heads]`, the natural logarithm of the normaliser's denominator; a row that sees no key gives 0 and minus
@@ -62,15 +63,17 @@ pub fn forward(
     match spec.norm {
         Normalizer::Softmax => {
             let fades = call.fades();
-            call.write(out, lse, |tile, kv_head| {
-                softmax::attend(&call, tile, kv_head, fades[tile.sequence][kv_head].as_ref())
+            call.write(out, lse, |tile, kv_head, place| {
+                softmax::attend(&call, tile, kv_head, fades[tile.sequence][kv_head].as_ref(), place);
             });
         }
         Normalizer::SoftplusL1 => {
-            call.write(out, lse, |tile, kv_head| softplus::attend(&call, tile, kv_head, None));
+            call.write(out, lse, |tile, kv_head, place| softplus::attend(&call, tile, kv_head, None, place));
         }
         Normalizer::SoftplusPow { p } => {
-            call.write(out, lse, |tile, kv_head| softplus::attend(&call, tile, kv_head, Some(p)));
+            call.write(out, lse, |tile, kv_head, place| {
+                softplus::attend(&call, tile, kv_head, Some(p), place);
+            });
         }
     }
 }
@@ -167,42 +170,24 @@ impl<'a> Call<'a> {
         tiles
     }
 
-    /// Computes every tile of every key/value head and puts it where it belongs. `attend` returns `[group, rows, value_dim]`
-    /// and `[group, rows]`.
-    fn write(
-        &self,
-        out: &mut [f32],
-        lse: &mut [f32],
-        attend: impl Fn(&QueryTile, usize) -> (Vec<f32>, Vec<f32>) + Sync,
-    ) {
-        let (mut out_rest, mut lse_rest) = (out, lse);
-        let mut jobs = Vec::new();
-        for (sequence, Sequence { rows, .. }) in self.sequences.iter().enumerate() {
-            for tile in self.jobs(sequence, 0..rows.len()) {
-                let rows = tile.rows.len() * self.q.heads;
-                let out = out_rest.split_off_mut(..rows * self.value_dim).expect("a row of out for each row");
-                let lse = lse_rest.split_off_mut(..rows).expect("a row of lse for each row");
-                jobs.push((tile, out, lse));
-            }
+    /// Computes every tile of every key/value head; `attend` puts what it computed where it belongs.
+    fn write(&self, out: &mut [f32], lse: &mut [f32], attend: impl Fn(&QueryTile, usize, &Place<'_>) + Sync) {
+        if lse.is_empty() {
+            return;
         }
-        jobs.into_par_iter().for_each(|(tile, out, lse)| {
-            let heads = (0..self.kv_heads).into_par_iter().map(|kv_head| attend(&tile, kv_head));
-            for (kv_head, (head_out, head_lse)) in heads.collect::<Vec<_>>().into_iter().enumerate() {
-                self.place(kv_head, &head_out, out, self.value_dim);
-                self.place(kv_head, &head_lse, lse, 1);
-            }
+        let (out, lse) = (Target::new(out, self.q.heads * self.value_dim), Target::new(lse, self.q.heads));
+        let jobs: Vec<_> = self
+            .sequences
+            .iter()
+            .enumerate()
+            .flat_map(|(n, sequence)| self.jobs(n, 0..sequence.rows.len()))
+            .flat_map(|tile| (0..self.kv_heads).map(move |kv_head| (tile.clone(), kv_head)))
+            .collect();
+        jobs.into_par_iter().for_each(|(tile, kv_head)| {
+            let first = self.sequences[tile.sequence].rows.start;
+            let heads = kv_head * self.group..(kv_head + 1) * self.group;
+            attend(&tile, kv_head, &Place { out, lse, first, heads, dim: self.value_dim });
         });
-    }
-
-    /// Copies `[group, rows, dim]` of one key/value head to `[rows, heads, dim]`.
-    fn place(&self, kv_head: usize, from: &[f32], to: &mut [f32], dim: usize) {
-        let rows = from.len() / (self.group * dim).max(1);
-        for g in 0..self.group {
-            for row in 0..rows {
-                let at = row * self.q.heads + kv_head * self.group + g;
-                to[at * dim..][..dim].copy_from_slice(&from[(g * rows + row) * dim..][..dim]);
-            }
-        }
     }
 
     /// Copies some rows of `[q.rows, heads, dim]` to `[group, rows, dim]` of one key/value head.
@@ -215,6 +200,36 @@ impl<'a> Call<'a> {
             }
         }
         out
+    }
+}
+
+/// Where the results of a group of heads go.
+#[derive(Clone)]
+struct Place<'a> {
+    /// `[q.rows, heads * dim]`
+    out: Target<'a>,
+    /// `[q.rows, heads]`
+    lse: Target<'a>,
+    /// The first row of the sequence.
+    first: usize,
+    heads: Range<usize>,
+    dim: usize,
+}
+
+impl Place<'_> {
+    /// Puts `[group, rows, dim]` and `[group, rows]` to some rows of the sequence.
+    fn put(&self, rows: Range<usize>, out: &[f32], lse: &[f32]) {
+        let (mut out, mut lse) = (out.chunks_exact(self.dim), lse.iter());
+        for head in self.heads.clone() {
+            for ((row, out), lse) in rows.clone().zip(&mut out).zip(&mut lse) {
+                let row = self.first + row;
+                // SAFETY: jobs have other rows or other heads, and each puts them once.
+                unsafe {
+                    self.out.part(row, head * self.dim..(head + 1) * self.dim).copy_from_slice(out);
+                    self.lse.part(row, head..head + 1)[0] = *lse;
+                }
+            }
+        }
     }
 }
 

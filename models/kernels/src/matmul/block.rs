@@ -133,6 +133,23 @@ pub(super) struct Finished<'a> {
     pub(super) stride: usize,
 }
 
+/// What takes finished tiles.
+pub(super) trait Sink {
+    /// Told of a tile that is about to be computed, so that where it goes can be fetched meanwhile.
+    #[inline(always)]
+    fn expect(&mut self, _rows: Range<usize>, _column: usize, _columns: usize) {}
+
+    /// Takes it.
+    fn finish(&mut self, tile: Finished<'_>);
+}
+
+impl<F: FnMut(Finished<'_>)> Sink for F {
+    #[inline(always)]
+    fn finish(&mut self, tile: Finished<'_>) {
+        self(tile);
+    }
+}
+
 /// Depths that are summed before the next panel is taken: a panel of so many stays in the first cache level.
 const DEPTH: usize = 512;
 /// A depth up to this is summed in one go.
@@ -149,7 +166,7 @@ pub(super) fn multiply<T: Tile>(
     weights: &PackedMatrix,
     panels: Range<usize>,
     scratch: &mut Tiles,
-    mut finish: impl FnMut(Finished<'_>),
+    mut sink: impl Sink,
 ) {
     let stored = T::Stored::of(weights.store());
     let depth = weights.padded_depth();
@@ -174,13 +191,17 @@ pub(super) fn multiply<T: Tile>(
                     let ahead = &next[(strip * share).min(next.len())..((strip + 1) * share).min(next.len())];
                     let left = &left[strip * T::ROWS * depth..][..T::ROWS * depth];
                     let values = &mut scratch.sums[(n * strips + strip) * size..][..size];
+                    if k.end == depth {
+                        let row = strip * T::ROWS;
+                        sink.expect(row..rows.min(row + T::ROWS), (first + n) * T::COLUMNS, T::COLUMNS);
+                    }
                     // SAFETY: the slices were cut to the lengths that `multiply` asks for just now.
                     unsafe { tile.multiply(left, depth, k.clone(), panel, values, k.start > 0, ahead) };
                     if k.end == depth {
                         let row = strip * T::ROWS;
                         let rows = T::ROWS.min(rows - row);
                         let column = (first + n) * T::COLUMNS;
-                        finish(Finished { row, rows, column, values, stride: T::COLUMNS });
+                        sink.finish(Finished { row, rows, column, values, stride: T::COLUMNS });
                     }
                 }
             }

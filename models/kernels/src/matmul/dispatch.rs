@@ -1,6 +1,6 @@
 //! From packed weights to the micro-kernel that they were packed for.
 
-use super::block::{self, Finished, Scratch, Tile};
+use super::block::{self, Scratch, Sink, Tile};
 use super::kernel::Kernel;
 use super::packed::PackedMatrix;
 use super::rows::Rows;
@@ -32,30 +32,25 @@ pub(super) fn dispatch(kernel: Kernel, job: impl Job) {
     SCRATCH.set(scratch);
 }
 
-/// Rows times some panels of packed weights; `finish` gets every finished tile, and is compiled for the vector unit.
-pub(super) fn multiply(
-    x: Rows<'_>,
-    weights: &PackedMatrix,
-    panels: Range<usize>,
-    finish: impl FnMut(Finished<'_>),
-) {
+/// Rows times some panels of packed weights; `sink` takes every finished tile, and is compiled for the vector unit.
+pub(super) fn multiply(x: Rows<'_>, weights: &PackedMatrix, panels: Range<usize>, sink: impl Sink) {
     assert_eq!(x.columns, weights.depth(), "rows as long as the weights are deep");
-    dispatch(weights.kernel(), Product { x, weights, panels, finish });
+    dispatch(weights.kernel(), Product { x, weights, panels, sink });
 }
 
-struct Product<'a, F> {
+struct Product<'a, K> {
     x: Rows<'a>,
     weights: &'a PackedMatrix,
     panels: Range<usize>,
-    finish: F,
+    sink: K,
 }
 
-impl<F: FnMut(Finished<'_>)> Job for Product<'_, F> {
+impl<K: Sink> Job for Product<'_, K> {
     #[inline(always)]
     fn run<T: Tile>(self, tile: T, scratch: &mut Scratch) {
-        let Self { x, weights, panels, finish } = self;
+        let Self { x, weights, panels, sink } = self;
         let left = block::pack(tile, x, weights.padded_depth(), &mut scratch.left);
-        block::multiply(tile, left, x.rows, weights, panels, &mut scratch.tiles, finish);
+        block::multiply(tile, left, x.rows, weights, panels, &mut scratch.tiles, sink);
     }
 }
 

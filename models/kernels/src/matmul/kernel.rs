@@ -44,10 +44,10 @@ impl Kernel {
             let mut all: Vec<_> = archs().into_iter().map(Kernel::Widened).collect();
             #[cfg(target_arch = "x86_64")]
             if let Some(v4) = pulp::x86::V4::try_new() {
-                if super::pairs::avx512::available() {
+                if crate::bf16::converts() {
                     all.push(Kernel::Avx512Bf16(v4));
                 }
-                if crate::amx::available() {
+                if crate::amx::available() && crate::bf16::converts() {
                     all.push(Kernel::Amx(v4));
                 }
             }
@@ -87,6 +87,15 @@ impl Kernel {
             Self::F32(_) | Self::Widened(_) => 1,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Bf16(_) | Self::Amx(_) => 2,
+        }
+    }
+
+    /// Rows of the largest tile, which blocks of rows should be whole numbers of.
+    pub(super) fn tile_rows(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx(_) => crate::amx::ROWS,
+            _ => 12,
         }
     }
 

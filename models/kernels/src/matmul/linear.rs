@@ -1,10 +1,11 @@
 //! Linear layers and what follows them.
 
-use super::block::Finished;
+use super::block::{Finished, Sink};
 use super::dispatch::multiply;
 use super::norm::LayerNorm;
 use super::packed::PackedMatrix;
-use super::rows::{Rows, Target};
+use super::rows::Rows;
+use crate::target::Target;
 use crate::vectorize::vectorize;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -66,28 +67,39 @@ fn product(
     out: Target<'_>,
 ) {
     let first = rows.start;
-    multiply(x.slice(rows), weights, panels, store(bias, residual, first, out));
+    assert!(bias.is_none_or(|bias| bias.len() == out.columns()), "one summand an output");
+    multiply(x.slice(rows), weights, panels, Store { bias, residual, first, out });
 }
 
-/// Puts finished tiles, with what is added to them, into the result; the first row of a product is row `first` of it. Callers
-/// write disjoint parts.
-#[inline(always)]
-pub(super) fn store<'a>(
-    bias: Option<&'a [f32]>,
-    residual: Option<Rows<'a>>,
-    first: usize,
-    out: Target<'a>,
-) -> impl FnMut(Finished<'_>) + 'a {
-    assert!(bias.is_none_or(|bias| bias.len() == out.columns()), "one summand an output");
+/// Puts finished tiles, with what is added to them, into the result.
+pub(super) struct Store<'a> {
+    /// One summand an output.
+    pub(super) bias: Option<&'a [f32]>,
+    pub(super) residual: Option<Rows<'a>>,
+    /// The row of the result that is the first of the product.
+    pub(super) first: usize,
+    /// Callers write disjoint parts.
+    pub(super) out: Target<'a>,
+}
+
+impl Sink for Store<'_> {
     #[inline(always)]
-    move |tile| {
-        let columns = tile.column..out.columns().min(tile.column + tile.stride);
+    fn expect(&mut self, rows: Range<usize>, column: usize, columns: usize) {
+        let columns = column..self.out.columns().min(column + columns);
+        for row in rows {
+            self.out.prefetch(self.first + row, columns.clone());
+        }
+    }
+
+    #[inline(always)]
+    fn finish(&mut self, tile: Finished<'_>) {
+        let columns = tile.column..self.out.columns().min(tile.column + tile.stride);
         for (i, values) in tile.values.chunks_exact(tile.stride).take(tile.rows).enumerate() {
-            let row = first + tile.row + i;
+            let row = self.first + tile.row + i;
             // SAFETY: jobs have disjoint rows or panels, and a job finishes a tile once.
-            let target = unsafe { out.part(row, columns.clone()) };
-            let bias = bias.map(|bias| &bias[columns.clone()]);
-            finish(target, values, bias, residual.map(|residual| &residual.row(row)[columns.clone()]));
+            let target = unsafe { self.out.part(row, columns.clone()) };
+            let bias = self.bias.map(|bias| &bias[columns.clone()]);
+            finish(target, values, bias, self.residual.map(|residual| &residual.row(row)[columns.clone()]));
         }
     }
 }
@@ -128,8 +140,9 @@ pub(super) fn whole_rows(rows: usize, weights: &PackedMatrix) -> bool {
 /// What one thread works on at a time.
 pub(super) fn blocks(rows: usize, weights: &PackedMatrix) -> Vec<Range<usize>> {
     // Four blocks a thread even out what one of them takes longer.
-    let share = rows.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(12);
-    let step = share.clamp(24, weights.kernel().block_rows());
+    let (height, most) = (weights.kernel().tile_rows(), weights.kernel().block_rows());
+    let share = rows.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(height);
+    let step = share.clamp(height.max(24), most);
     (0..rows).step_by(step).map(|first| first..(first + step).min(rows)).collect()
 }
 

@@ -1,12 +1,13 @@
 //! Gated feed-forward layers.
 
 pub use super::activation::Activation;
-use super::block::{self, Element, Scratch, Tile};
+use super::block::{self, Element, Finished, Scratch, Tile};
 use super::dispatch::{Job, dispatch, multiply};
-use super::linear::{blocks, for_blocks, linear_residual, normalise, store, whole_rows};
+use super::linear::{Store, blocks, for_blocks, linear_residual, normalise, whole_rows};
 use super::norm::LayerNorm;
 use super::packed::PackedMatrix;
-use super::rows::{Rows, Target};
+use super::rows::Rows;
+use crate::target::Target;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -106,7 +107,7 @@ impl ByActivation for Gate<'_> {
             &layer.gated,
             panels,
             #[inline(always)]
-            |tile| {
+            |tile: Finished<'_>| {
                 let first = tile.column / 2;
                 let columns = first..out.columns().min(first + tile.stride / 2);
                 for (i, row) in tile.values.chunks_exact(tile.stride).take(tile.rows).enumerate() {
@@ -162,7 +163,7 @@ impl<A: Fn(f32) -> f32> Job for Activated<'_, A> {
             0..gated.panels(),
             &mut scratch.tiles,
             #[inline(always)]
-            |sums| {
+            |sums: Finished<'_>| {
                 let first = sums.column / 2;
                 let count = (sums.stride / 2).min(width - first);
                 for (i, row) in sums.values.chunks_exact(sums.stride).take(sums.rows).enumerate() {
@@ -171,7 +172,7 @@ impl<A: Fn(f32) -> f32> Job for Activated<'_, A> {
                 }
             },
         );
-        let store = store(bias.as_deref(), Some(residual), 0, out);
+        let store = Store { bias: bias.as_deref(), residual: Some(residual), first: 0, out };
         block::multiply(tile, between, x.rows, down, 0..down.panels(), &mut scratch.tiles, store);
     }
 }

@@ -14,17 +14,10 @@ fn pack(x: Rows<'_>, depth: usize, out: &mut [u16]) {
     for (i, target) in out.chunks_exact_mut(depth.max(1)).enumerate() {
         if i < x.rows {
             let row = x.row(i);
-            round(row, target);
+            bf16::round_all(row, target);
             target[row.len()..].fill(0);
         } else {
             target.fill(0);
         }
-    }
-}
-
-#[inline(always)]
-fn round(numbers: &[f32], target: &mut [u16]) {
-    for (target, &number) in target.iter_mut().zip(numbers) {
-        *target = bf16::round(number);
     }
 }

@@ -159,7 +159,10 @@ impl Call<'_> {
                 let first = self.sequences[s].rows.start;
                 let row = self.q.heads * self.q.dim;
                 let rows = (first + tile.rows.start) * row..(first + tile.rows.end) * row;
-                self.place(kv_head, &dq, &mut all.dq[rows], self.q.dim);
+                for (g, dq) in dq.chunks_exact(tile.rows.len() * self.q.dim).enumerate() {
+                    let head = kv_head * self.group + g;
+                    interleave(dq, &mut all.dq[rows.clone()], head, self.q.heads, self.q.dim);
+                }
             }
         }
         all.d_table = d_table.into_iter().map(|x: f64| x as f32).collect();

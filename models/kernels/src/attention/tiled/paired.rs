@@ -14,9 +14,13 @@ use super::sight::KEY_TILE;
 use super::softmax::{Running, Strip, Visit};
 use crate::amx::{self, COLUMNS, ROWS, STEP};
 use crate::attention::{Normalizer, PosRule};
+use crate::bf16;
 use crate::matmul::Precision;
 use std::f32::consts::{LN_2, LOG2_E};
 use weigh::{Bias, Row};
+
+/// Stacked queries from which on this is faster: fewer leave most of a tile empty, and keys are read once anyway.
+pub(super) const ROWS_WORTH_IT: usize = 8;
 
 /// Whether a call asks for this and the processor has what it takes.
 pub(super) fn serves(call: &Call<'_>) -> bool {
@@ -25,8 +29,7 @@ pub(super) fn serves(call: &Call<'_>) -> bool {
         && call.spec.softcap.is_none()
         && matches!(call.spec.pos, PosRule::None | PosRule::Rope { cap: None, .. } | PosRule::Alibi { .. })
         && amx::available()
-        && is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bf16")
+        && bf16::converts()
 }
 
 /// What some tiles of keys add up to for every strip. Only where [`serves`].

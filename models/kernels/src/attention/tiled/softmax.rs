@@ -7,7 +7,7 @@ use super::paired;
 use super::queries::Queries;
 use super::rows::{self, lanes};
 use super::scores::Scratch;
-use super::{Call, QueryTile};
+use super::{Call, Place, QueryTile};
 use crate::attention::product::{self, Rows};
 use crate::exp::exp_nonpositive;
 use crate::vectorize::vectorize;
@@ -20,13 +20,14 @@ const PART: usize = 16;
 /// Parts of a split, at most.
 const PARTS: usize = 64;
 
-/// Attention of some rows in one key/value head: `out` `[group, rows, value_dim]`, `lse` `[group, rows]`.
+/// Attention of some rows in one key/value head.
 pub(super) fn attend(
     call: &Call<'_>,
     job: &QueryTile,
     kv_head: usize,
     fade: Option<&Fade>,
-) -> (Vec<f32>, Vec<f32>) {
+    place: &Place<'_>,
+) {
     let strips: Vec<Strip<'_>> = call
         .tiles(job.sequence, job.rows.clone())
         .iter()
@@ -36,7 +37,7 @@ pub(super) fn attend(
     let part = part_size(call, job, visits.len());
     let over = |visits: &[Visit]| {
         #[cfg(target_arch = "x86_64")]
-        if paired::serves(call) {
+        if job.rows.len() * call.group >= paired::ROWS_WORTH_IT && paired::serves(call) {
             return paired::over(call, &strips, kv_head, visits);
         }
         over(call, &strips, kv_head, visits)
@@ -46,7 +47,10 @@ pub(super) fn attend(
     let first = parts.remove(0);
     let states =
         parts.into_iter().fold(first, |a, b| a.into_iter().zip(b).map(|(a, b)| a.merged(&b)).collect());
-    gather(call, job, &strips, states)
+    for (Strip { queries, .. }, state) in strips.iter().zip(states) {
+        let (out, lse) = state.finish();
+        place.put(queries.tile.rows.clone(), &out, &lse);
+    }
 }
 
 /// One tile of queries and the keys that it sees.
@@ -99,28 +103,6 @@ fn over(call: &Call<'_>, strips: &[Strip<'_>], kv_head: usize, visits: &[Visit])
         }
     }
     states
-}
-
-/// Results of all strips of a job, `[group, rows, value_dim]` and `[group, rows]`.
-fn gather(
-    call: &Call<'_>,
-    job: &QueryTile,
-    strips: &[Strip<'_>],
-    states: Vec<Running>,
-) -> (Vec<f32>, Vec<f32>) {
-    let (rows, dim) = (job.rows.len(), call.value_dim);
-    let mut out = vec![0.0; call.group * rows * dim];
-    let mut lse = vec![0.0; call.group * rows];
-    for (Strip { queries, .. }, state) in strips.iter().zip(states) {
-        let (strip_out, strip_lse) = state.finish();
-        let count = queries.tile.rows.len();
-        for g in 0..call.group {
-            let at = g * rows + queries.tile.rows.start - job.rows.start;
-            out[at * dim..][..count * dim].copy_from_slice(&strip_out[g * count * dim..][..count * dim]);
-            lse[at..][..count].copy_from_slice(&strip_lse[g * count..][..count]);
-        }
-    }
-    (out, lse)
 }
 
 /// The state of the online softmax for each stacked query.

@@ -9,7 +9,7 @@ use super::keys::Loaded;
 use super::queries::Queries;
 use super::rows::{self, total};
 use super::scores::Scratch;
-use super::{Call, QueryTile};
+use super::{Call, Place, QueryTile};
 use crate::attention::UNIFORM;
 use crate::attention::product::{self, Rows};
 use crate::exp::exp_nonpositive;
@@ -21,7 +21,8 @@ pub(super) fn attend(
     tile: &QueryTile,
     kv_head: usize,
     power: Option<f32>,
-) -> (Vec<f32>, Vec<f32>) {
+    place: &Place<'_>,
+) {
     let sight = &call.sights[tile.sequence][kv_head];
     let cover = sight.cover(tile.rows.clone());
     let counts: Vec<u32> =
@@ -29,11 +30,13 @@ pub(super) fn attend(
     let pass = Pass { call, queries: Queries::new(call, tile, kv_head), cover, counts };
     let Some(p) = power else {
         let (out, sums) = pass.weigh(|_, _| {});
-        return (out, sums.iter().map(|sum| sum.ln()).collect());
+        let lse: Vec<f32> = sums.iter().map(|sum| sum.ln()).collect();
+        return place.put(tile.rows.clone(), &out, &lse);
     };
     let raised = pass.raised();
     let (out, sums) = pass.weigh(|stacked, row| raised[stacked].apply(p, row));
-    (out, sums.iter().zip(&raised).map(|(&sum, raised)| raised.lse(p, sum)).collect())
+    let lse: Vec<f32> = sums.iter().zip(&raised).map(|(&sum, raised)| raised.lse(p, sum)).collect();
+    place.put(tile.rows.clone(), &out, &lse);
 }
 
 /// What every pass over the keys needs.

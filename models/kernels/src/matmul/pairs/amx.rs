@@ -3,9 +3,10 @@
 use super::super::block::Tile;
 use super::super::rows::Rows;
 use crate::amx::{self, STEP};
+use crate::bf16;
 use std::ops::Range;
 
-/// Two by two tiles of 16 x 16 sums. Exists only where [`amx::available`].
+/// Two by two tiles of 16 x 16 sums. Exists only where [`amx::available`] and [`bf16::converts`].
 #[derive(Clone, Copy)]
 pub(in super::super) struct Amx;
 
@@ -19,7 +20,8 @@ impl Tile for Amx {
     #[inline(always)]
     fn pack(self, x: Rows<'_>, depth: usize, out: &mut [u16]) {
         amx::configure();
-        pack(x, depth, out);
+        // SAFETY: this type exists only where the processor converts as well.
+        unsafe { pack(x, depth, out) };
     }
 
     #[inline(always)]
@@ -28,7 +30,7 @@ impl Tile for Amx {
         let mut first = column;
         for numbers in numbers.chunks(STEP - column % STEP) {
             let at = (strip * depth + first / STEP * STEP) * Self::ROWS + i * STEP + first % STEP;
-            super::round(numbers, &mut left[at..]);
+            bf16::round_all(numbers, &mut left[at..]);
             first += numbers.len();
         }
     }
@@ -67,22 +69,22 @@ impl Tile for Amx {
 
 /// Rows rounded to bf16 in the order in which tiles are loaded: strips of 32 rows, in these steps of 32 depths, in these the
 /// rows one after the other. Rows of a tile that lie a row of `x` apart would fall into few sets of the cache.
-#[inline(always)]
+#[target_feature(enable = "avx512f,avx512bf16")]
 fn pack(x: Rows<'_>, depth: usize, out: &mut [u16]) {
     for (n, strip) in out.chunks_exact_mut((Amx::ROWS * depth).max(1)).enumerate() {
+        let (tiles, _) = strip.as_chunks_mut::<{ Amx::ROWS * STEP }>();
         for i in 0..Amx::ROWS {
             let row = n * Amx::ROWS + i;
             let row = if row < x.rows { x.row(row) } else { &[] };
-            let whole = row.len() / STEP;
-            for (step, tile) in strip.chunks_exact_mut(Amx::ROWS * STEP).enumerate() {
-                let target = &mut tile[i * STEP..][..STEP];
-                if step < whole {
-                    super::round(&row[step * STEP..][..STEP], target);
-                } else {
-                    target.fill(0);
-                    let rest = &row[(step * STEP).min(row.len())..];
-                    super::round(rest, target);
-                }
+            let (steps, rest) = row.as_chunks::<STEP>();
+            for (tile, numbers) in tiles.iter_mut().zip(steps) {
+                bf16::convert(numbers, &mut tile[i * STEP..][..STEP]);
+            }
+            for tile in &mut tiles[steps.len()..] {
+                tile[i * STEP..][..STEP].fill(0);
+            }
+            if !rest.is_empty() {
+                bf16::convert(rest, &mut tiles[steps.len()][i * STEP..][..rest.len()]);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::super::block::Tile;
 use super::super::rows::Rows;
+use crate::bf16;
 use crate::prefetch::prefetch;
 use std::arch::x86_64::{
     __m512, __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_set1_epi32, _mm512_setzero_ps,
@@ -9,12 +10,7 @@ use std::arch::x86_64::{
 };
 use std::ops::Range;
 
-/// Whether the processor has the instruction.
-pub(in super::super) fn available() -> bool {
-    is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16")
-}
-
-/// Twelve rows times two vectors. Exists only where [`available`].
+/// Twelve rows times two vectors. Exists only where [`bf16::converts`]: the conversions and the products came with one extension.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Avx512;
 
@@ -34,7 +30,7 @@ impl Tile for Avx512 {
 
     #[inline(always)]
     fn put(self, left: &mut [u16], depth: usize, row: usize, column: usize, numbers: &[f32]) {
-        super::round(numbers, &mut left[row * depth + column..]);
+        bf16::round_all(numbers, &mut left[row * depth + column..]);
     }
 
     #[inline(always)]

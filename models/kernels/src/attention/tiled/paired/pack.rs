@@ -6,8 +6,8 @@ use crate::bf16;
 use crate::transpose::transpose;
 use pulp::bytemuck::cast_slice_mut;
 use std::arch::x86_64::{
-    __m256i, __m512i, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_loadu_ps,
-    _mm512_or_si512, _mm512_slli_epi32, _mm512_storeu_si512,
+    __m256i, _mm512_cvtepu16_epi32, _mm512_cvtneps_pbh, _mm512_loadu_ps, _mm512_or_si512, _mm512_slli_epi32,
+    _mm512_storeu_si512,
 };
 
 /// Some rows of `dim` numbers times a factor, `[depth / STEP][ROWS][STEP]`.
@@ -34,7 +34,7 @@ pub(super) unsafe fn keys(rows: Rows<'_>, slots: usize, depth: usize, rounded: &
     let rounded = &mut rounded[..slots * pairs];
     for (j, target) in cast_slice_mut::<u32, u16>(rounded).chunks_exact_mut(depth.max(1)).enumerate() {
         let filled = if j < rows.count {
-            round(&rows.data[j * rows.stride..][..rows.dim], target);
+            bf16::convert(&rows.data[j * rows.stride..][..rows.dim], &mut target[..rows.dim]);
             rows.dim
         } else {
             0
@@ -44,22 +44,6 @@ pub(super) unsafe fn keys(rows: Rows<'_>, slots: usize, depth: usize, rounded: &
     let panels = out.chunks_exact_mut((COLUMNS * pairs).max(1));
     for (panel, rows) in panels.zip(rounded.chunks_exact((COLUMNS * pairs).max(1))) {
         transpose(rows, pairs, COLUMNS, pairs, panel, COLUMNS);
-    }
-}
-
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn round(numbers: &[f32], target: &mut [u16]) {
-    let (whole, rest) = numbers.as_chunks::<32>();
-    for (numbers, target) in whole.iter().zip(target.chunks_exact_mut(32)) {
-        // SAFETY: 32 numbers on both sides.
-        unsafe {
-            let (low, high) = (_mm512_loadu_ps(numbers.as_ptr()), _mm512_loadu_ps(numbers[16..].as_ptr()));
-            let rounded: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(high, low));
-            _mm512_storeu_si512(target.as_mut_ptr().cast(), rounded);
-        }
-    }
-    for (target, &number) in target[whole.len() * 32..].iter_mut().zip(rest) {
-        *target = bf16::round(number);
     }
 }
 

@@ -74,12 +74,13 @@ impl Row<'_> {
             *vector = exp2(_mm512_sub_ps(*vector, shift));
             total = _mm512_add_ps(total, *vector);
         }
-        for (pair, target) in row.as_chunks::<2>().0.iter().zip(weights.chunks_mut(ROWS * STEP)) {
-            let target = &mut target[..STEP];
-            // SAFETY: a vector is 512 bits of anything, and so are 32 weights.
+        assert!(weights.len() >= (N / 2 - 1) * ROWS * STEP + STEP);
+        for pair in 0..N / 2 {
+            // SAFETY: 32 weights from there on, by the assertion; a vector is 512 bits of anything.
             unsafe {
-                let rounded: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(pair[1], pair[0]));
-                _mm512_storeu_si512(target.as_mut_ptr().cast(), rounded);
+                let rounded: __m512i =
+                    std::mem::transmute(_mm512_cvtne2ps_pbh(row[2 * pair + 1], row[2 * pair]));
+                _mm512_storeu_si512(weights.as_mut_ptr().add(pair * ROWS * STEP).cast(), rounded);
             }
         }
         let before = *max;
