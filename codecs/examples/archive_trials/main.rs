@@ -183,8 +183,8 @@ fn trial(
 
 /// Share of files restored, against the rate of all errors and against the coverage.
 fn curves(folder: &str) -> std::result::Result<(), Failure> {
-    const SEEDS: u64 = 8;
-    const BYTES: usize = 20_000;
+    const SEEDS: u64 = 4;
+    const BYTES: usize = 10_000;
     let mut text = "panel\tpreset\tvalue\trestored\ttrials\tmean_erasures\n".to_owned();
     let mut lines = Vec::new();
     let base = named("hedges")?;
