@@ -158,6 +158,38 @@ fn odd_queries_have_a_status() {
 }
 
 #[test]
+fn lengths_and_letters_that_rule_a_distance_are_told_or_can_be_left_out() {
+    let folder = folder();
+    let write = |name: &str, text: String| fs::write(folder.path().join(name), text).unwrap();
+    write("part.fa", format!(">part\n{}\n", &member(1, 9)[..12]));
+    let told = predicate::str::contains("99 neighbours of 16 sequences: all of them vote");
+    kilobase(&folder, "classify train kinase.fa channel.fa --method ncd -k 99 -o all")
+        .assert()
+        .success()
+        .stderr(told);
+    kilobase(&folder, "classify train kinase.fa channel.fa --preset paper -o paper").assert().success();
+    // 300 letters beside 12.
+    let told = predicate::str::contains("20 times longer or shorter");
+    kilobase(&folder, "classify predict -m paper part.fa").assert().success().stderr(told);
+    // The paper takes letters as they are: to gzip the lower case is another text.
+    write("cases.fa", format!(">upper\n{0}\n>lower\n{1}\n", member(1, 9), member(1, 9).to_lowercase()));
+    let nearest = |flags: &str| -> Vec<f64> {
+        let table = stdout(&mut kilobase(&folder, &format!("classify predict cases.fa -m {flags}")));
+        rows(&table).iter().map(|row| row[6].parse().unwrap()).collect()
+    };
+    let [paper, usual] = [nearest("paper --case keep"), nearest("all")];
+    assert!(paper[0] + 0.3 < paper[1], "{paper:?}");
+    assert_eq!(usual[0].to_bits(), usual[1].to_bits());
+    // Of five bases nearly all that gzip writes is its frame.
+    write("five.fa", ">a\nACGTA\n>b\nTTGCC\n".to_owned());
+    let between = |flags: &str| -> f64 {
+        let line = format!("distance five.fa --format tsv {flags}");
+        rows(&stdout(&mut kilobase(&folder, &line)))[0][2].parse().unwrap()
+    };
+    assert!(between("") + 0.3 < between("--no-overhead"));
+}
+
+#[test]
 fn both_strands_give_the_same_answer_for_a_sequence_and_its_complement() {
     let folder = folder();
     let sequence = member(1, 9);

@@ -7,8 +7,8 @@
 //! cargo run --release -p kilobase-codecs --example archive_trials -- clusters FILE.json.gz
 //! ```
 //!
-//! `speed` times encoding and decoding of reads without error. `trials` encodes a random file for each seed, reads it through
-//! a channel and prints a line of tab-separated values; `sub`, `del`, `ins`, `dropout` and `coverage` change the channel.
+//! `speed` times encoding and decoding of reads without error. `trials` encodes a random file for each seed (`SEEDS` is their
+//! number, or `FIRST..END`), reads it through a channel and prints a line of tab-separated values; `sub`, `del`, `ins`, `dropout` and `coverage` change the channel.
 //! `curves` writes `archive-noise.tsv` and `archive-noise.svg` to `FOLDER`, by default `docs`. `clusters` takes clustered
 //! reads of known strands (`{"id": {"ref": "ACGT...", "syn": ["ACGT...", ...]}}`) and tells how many strands their
 //! consensus gives back exactly.
@@ -40,7 +40,8 @@ fn main() -> std::result::Result<(), Failure> {
         ["trials", bytes, preset, channel, redundancy, seeds, ref changes @ ..] => {
             let channel = change(named(channel)?, changes)?;
             println!("{}", Trial::NAMES);
-            for seed in 0..seeds.parse()? {
+            let (first, end) = seeds.split_once("..").unwrap_or(("0", seeds));
+            for seed in first.parse()?..end.parse()? {
                 println!("{}", trial(bytes.parse()?, preset, &channel, redundancy.parse()?, seed)?);
             }
             Ok(())
@@ -182,8 +183,8 @@ fn trial(
 
 /// Share of files restored, against the rate of all errors and against the coverage.
 fn curves(folder: &str) -> std::result::Result<(), Failure> {
-    const SEEDS: u64 = 8;
-    const BYTES: usize = 20_000;
+    const SEEDS: u64 = 4;
+    const BYTES: usize = 10_000;
     let mut text = "panel\tpreset\tvalue\trestored\ttrials\tmean_erasures\n".to_owned();
     let mut lines = Vec::new();
     let base = named("hedges")?;

@@ -18,6 +18,7 @@ mod mixer;
 mod profile;
 mod score;
 mod settings;
+mod stretch;
 mod train;
 
 pub use context::Context;

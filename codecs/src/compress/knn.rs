@@ -72,6 +72,10 @@ pub fn vote(distances: &[f64], classes: &[usize], class_count: usize, k: usize) 
 #[allow(clippy::float_cmp, reason = "the same bits are what is asked for")]
 mod tests {
     use super::*;
+    use crate::compress::bytes::{Compressor, Kind};
+    use crate::compress::code_length::{CodeLength, Corpus};
+    use crate::compress::distance::Distance;
+    use crate::compress::markov::{Markov, Mixture};
 
     fn class(distances: &[f64], classes: &[usize], k: usize) -> usize {
         vote(distances, classes, 3, k).unwrap().class
@@ -92,6 +96,34 @@ mod tests {
         assert_eq!(class(&[0.25, 0.25, 0.125, 0.375], &[0, 0, 1, 1], 4), 1, "equal sums: the nearest");
         assert_eq!(class(&[0.3, 0.1, 0.2], &[2, 0, 1], 3), 0);
         assert_eq!(class(&[0.3, 0.1, 0.2], &[2, 2, 1], 99), 2, "k is clamped");
+    }
+
+    #[test]
+    fn every_code_length_is_a_classifier() {
+        let random = |mut seed: u32| -> Vec<u8> {
+            let mut next = || {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                b"ACGT"[(seed >> 30) as usize]
+            };
+            (0..400).map(|_| next()).collect()
+        };
+        // Members of a class are one sequence with other substitutions.
+        let member = |class: usize, number: usize| {
+            let mut sequence = random(class as u32);
+            sequence.iter_mut().skip(number).step_by(29).for_each(|base| *base = b'A');
+            sequence
+        };
+        let sequences: Vec<Vec<u8>> = (0..6).map(|at| member(at % 2, at)).collect();
+        let classes: Vec<usize> = (0..6).map(|at| at % 2).collect();
+        let ask = |corpus: &dyn Corpus, name: &str| {
+            for class in 0..2 {
+                let distances = Distance::Ncd.row(corpus, &member(class, 20)).unwrap();
+                assert_eq!(vote(&distances, &classes, 2, 1).unwrap().class, class, "{name}");
+            }
+        };
+        ask(&*Compressor::new(Kind::Xz, 6).unwrap().corpus(&sequences).unwrap(), "xz");
+        ask(&*Markov::new(8).unwrap().corpus(&sequences).unwrap(), "markov");
+        ask(&*Mixture.corpus(&sequences).unwrap(), "mixture");
     }
 
     #[test]

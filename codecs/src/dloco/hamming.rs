@@ -4,35 +4,31 @@ use super::Error;
 use super::candidates::Candidates;
 use super::codebook::{Candidate, Codebook, Entry};
 use super::params::{RunLimit, check_length};
-use super::value::{LIMBS, Value, add, sub};
+use super::value::Value;
+
+mod ways;
+
+use ways::Ways;
 
 /// Symbols are elements of GF(4), whose sum is the exclusive or; the syndrome of a word is the sum of its symbols' multiples
 /// of columns, no two of which are multiples of each other. Words of syndrome zero differ in three places or more, and the
 /// syndrome of one substitution names its position and its value.
 ///
 /// The columns sum to zero, so that adding 3 to every symbol, which is the complement, leaves the syndrome as it is. Words
-/// are numbered in lexicographic order by counting the ways to go on from a state (last symbol, run) to a remaining
-/// syndrome: `4 l 4^r m` counts, some megabytes. The price for the higher rate than [`Residue`](super::Residue) is a check
+/// are numbered in lexicographic order by counting the ways to go on from a run to a remaining syndrome: `(l + 1) 4^r m`
+/// counts, one or two megabytes. The price for the higher rate than [`Residue`](super::Residue) is a check
 /// of `2 r` bits only: lists of two substitutions have dozens of words.
 #[derive(Clone, Debug)]
 pub struct Hamming {
     run_limit: RunLimit,
     length: usize,
-    /// Number of syndromes, `4^r`.
-    syndromes: usize,
-    /// By position: the column's multiples by the symbols.
-    multiples: Vec<[u8; 4]>,
+    ways: Ways,
     /// By syndrome less one: the position and the value of the substitution that causes it.
     causes: Vec<Option<(u8, u8)>>,
-    /// By symbols to follow, state and syndrome to reach: ways to go on.
-    counts: Vec<Count>,
     payload_bits: usize,
     half: Value,
     last: Value,
 }
-
-/// Enough for the words of 85 symbols.
-type Count = [u64; 3];
 
 /// Longest word: there are 85 columns of four elements.
 const MAX_LENGTH: usize = 85;
@@ -42,38 +38,28 @@ impl Hamming {
     pub fn new(run_limit: usize, length: usize) -> Result<Self, Error> {
         let run_limit = RunLimit::new(run_limit)?;
         check_length(length, MAX_LENGTH)?;
-        let columns = columns(length);
         let syndromes = 4_usize.pow(digits(length));
-        let multiples: Vec<[u8; 4]> =
-            columns.iter().map(|&column| std::array::from_fn(|s| times(s as u8, column))).collect();
+        let ways = Ways::new(run_limit.get(), &columns(length), syndromes);
         let mut causes = vec![None; syndromes - 1];
-        for (position, row) in multiples.iter().enumerate() {
+        for (position, row) in ways.multiples().iter().enumerate() {
             for value in 1..4 {
                 causes[usize::from(row[value]) - 1] = Some((position as u8, value as u8));
             }
         }
-        let counts = counts(run_limit.get(), &multiples, syndromes);
-        let mut code = Self {
-            run_limit,
-            length,
-            syndromes,
-            multiples,
-            causes,
-            counts,
-            payload_bits: 0,
-            half: Value::ZERO,
-            last: Value::ZERO,
-        };
-        let words =
-            (0..4).fold([0; 3], |sum, s| add(&sum, code.count(0, s, code.multiples[0][usize::from(s)])));
-        let words = widen(&words);
+        let words = ways.words();
         if words.is_zero() {
             return Err(Error::NoWords { run_limit: run_limit.get(), length });
         }
-        code.half = words.half();
-        code.last = words.sub(&Value::from(1));
-        code.payload_bits = code.half.bits().saturating_sub(1);
-        Ok(code)
+        let half = words.half();
+        Ok(Self {
+            run_limit,
+            length,
+            ways,
+            causes,
+            payload_bits: half.bits().saturating_sub(1),
+            half,
+            last: words.sub(&Value::from(1)),
+        })
     }
 
     /// Number of words.
@@ -81,70 +67,11 @@ impl Hamming {
         self.last.add(&Value::from(1))
     }
 
-    /// Ways to go on after `position` from the state, a symbol times three plus the length of its run less one.
-    fn at(&self, position: usize, state: u8, syndrome: u8) -> &Count {
-        let follow = self.length - 1 - position;
-        &self.counts[(follow * 12 + usize::from(state)) * self.syndromes + usize::from(syndrome)]
-    }
-
-    /// Ways to go on after a first symbol of a run.
-    fn count(&self, position: usize, symbol: u8, syndrome: u8) -> &Count {
-        self.at(position, symbol * 3, syndrome)
-    }
-
-    /// The state after `symbol`, if its run is not too long. Before the first symbol the state is 255.
-    fn next(&self, state: u8, symbol: u8) -> Option<u8> {
-        next(self.run_limit.get(), state, symbol)
-    }
-
     fn syndrome(&self, word: &[u8]) -> u8 {
-        word.iter().zip(&self.multiples).fold(0, |sum, (&symbol, row)| sum ^ row[usize::from(symbol & 3)])
+        word.iter()
+            .zip(self.ways.multiples())
+            .fold(0, |sum, (&symbol, row)| sum ^ row[usize::from(symbol & 3)])
     }
-
-    fn rank(&self, word: &[u8]) -> Option<Value> {
-        let (mut sum, mut state, mut rest) = ([0; 3], 255, 0);
-        for (position, &symbol) in word.iter().enumerate() {
-            for smaller in 0..symbol {
-                if let Some(after) = self.next(state, smaller) {
-                    let need = rest ^ self.multiples[position][usize::from(smaller)];
-                    sum = add(&sum, self.at(position, after, need));
-                }
-            }
-            state = self.next(state, symbol)?;
-            rest ^= self.multiples[position][usize::from(symbol)];
-        }
-        Some(widen(&sum))
-    }
-
-    fn unrank(&self, index: &Value, word: &mut [u8]) {
-        let (mut index, mut state, mut rest) = (*index.0.first_chunk().expect("ten limbs"), 255, 0);
-        for (position, letter) in word.iter_mut().enumerate() {
-            for symbol in 0..4 {
-                let Some(after) = self.next(state, symbol) else { continue };
-                let need = rest ^ self.multiples[position][usize::from(symbol)];
-                let (left, below) = sub(&index, self.at(position, after, need));
-                if below {
-                    (*letter, state, rest) = (symbol, after, need);
-                    break;
-                }
-                index = left;
-            }
-        }
-    }
-}
-
-fn next(run_limit: usize, state: u8, symbol: u8) -> Option<u8> {
-    if state == 255 || state / 3 != symbol {
-        Some(symbol * 3)
-    } else {
-        (usize::from(state % 3) + 1 < run_limit).then_some(state + 1)
-    }
-}
-
-fn widen(count: &Count) -> Value {
-    let mut limbs = [0; LIMBS];
-    limbs[..3].copy_from_slice(count);
-    Value(limbs)
 }
 
 /// `r`: elements of a column, so that there are enough of them.
@@ -184,31 +111,6 @@ fn columns(length: usize) -> Vec<u8> {
     }
 }
 
-fn counts(run_limit: usize, multiples: &[[u8; 4]], syndromes: usize) -> Vec<Count> {
-    let length = multiples.len();
-    let mut counts = vec![[0; 3]; length * 12 * syndromes];
-    for state in 0..12 {
-        counts[state * syndromes] = [1, 0, 0];
-    }
-    for follow in 1..length {
-        let row = &multiples[length - follow];
-        let (before, here) = counts.split_at_mut(follow * 12 * syndromes);
-        let before = &before[(follow - 1) * 12 * syndromes..];
-        for state in 0..12 {
-            for symbol in 0..4 {
-                let Some(after) = next(run_limit, state, symbol) else { continue };
-                for syndrome in 0..syndromes {
-                    let rest = syndrome ^ usize::from(row[usize::from(symbol)]);
-                    let way = &before[usize::from(after) * syndromes + rest];
-                    let sum = &mut here[usize::from(state) * syndromes + syndrome];
-                    *sum = add(sum, way);
-                }
-            }
-        }
-    }
-    counts
-}
-
 impl Codebook for Hamming {
     fn run_limit(&self) -> RunLimit {
         self.run_limit
@@ -223,7 +125,7 @@ impl Codebook for Hamming {
     }
 
     fn encode_into(&self, message: &Value, complement: bool, word: &mut [u8]) {
-        self.unrank(message, word);
+        self.ways.unrank(message, word);
         if complement {
             for symbol in word {
                 *symbol = 3 - *symbol;
@@ -235,7 +137,7 @@ impl Codebook for Hamming {
         if word.len() != self.length || self.syndrome(word) != 0 {
             return None;
         }
-        let index = self.rank(word)?;
+        let index = self.ways.rank(word)?;
         let complement = index >= self.half;
         let message = if complement { self.last.sub(&index) } else { index };
         (message.bits() <= self.payload_bits).then_some(Entry { message, complement })
@@ -266,7 +168,7 @@ impl Codebook for Hamming {
         for first in 0..word.len() {
             for value in 1..4 {
                 fixed[first] = word[first] ^ value;
-                let rest = syndrome ^ self.multiples[first][usize::from(value)];
+                let rest = syndrome ^ self.ways.multiples()[first][usize::from(value)];
                 if rest == 0 {
                     found.offer(self, 1, &fixed);
                 } else if let Some((second, other)) = self.causes[usize::from(rest) - 1] {
@@ -289,12 +191,13 @@ impl Codebook for Hamming {
         if word.len() + 1 != self.length {
             return Vec::new();
         }
-        let own = |place: usize, position: usize| self.multiples[place][usize::from(word[position] & 3)];
+        let own =
+            |place: usize, position: usize| self.ways.multiples()[place][usize::from(word[position] & 3)];
         // All symbols behind the lost one; then one after the other before it.
         let mut rest = (0..word.len()).fold(0, |sum, position| sum ^ own(position + 1, position));
         for place in 0..=word.len() {
             for symbol in (0..4).filter(|&symbol| place == 0 || word[place - 1] != symbol) {
-                if rest == self.multiples[place][usize::from(symbol)] {
+                if rest == self.ways.multiples()[place][usize::from(symbol)] {
                     found.offer(self, 1, &[&word[..place], &[symbol], &word[place..]].concat());
                 }
             }
@@ -310,7 +213,8 @@ impl Codebook for Hamming {
         if word.len() != self.length + 1 {
             return Vec::new();
         }
-        let own = |place: usize, position: usize| self.multiples[place][usize::from(word[position] & 3)];
+        let own =
+            |place: usize, position: usize| self.ways.multiples()[place][usize::from(word[position] & 3)];
         let mut rest = (1..word.len()).fold(0, |sum, position| sum ^ own(position - 1, position));
         for place in 0..word.len() {
             if rest == 0 && (place == 0 || word[place - 1] != word[place]) {

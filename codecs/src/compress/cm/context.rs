@@ -48,6 +48,24 @@ impl Context {
         }
     }
 
+    /// Which word of a [`Place`] is its own.
+    #[inline]
+    pub(super) fn kind(self) -> usize {
+        match self {
+            Self::Bases(_) => 0,
+            Self::Amino(_) => 1,
+            Self::Groups(_) => 2,
+        }
+    }
+
+    /// Its key in that word, and whether all of it stands there.
+    #[inline]
+    pub(super) fn key(self, word: u64) -> (u64, bool) {
+        let (Self::Bases(count) | Self::Amino(count) | Self::Groups(count)) = self;
+        let whole = word & ((1 << WHOLE_BITS) - 1);
+        (word >> WHOLE_BITS & mask(self.key_bits()), whole >= u64::from(count))
+    }
+
     /// What is added to every count: the longer the context, the less.
     pub(super) fn prior(self) -> f32 {
         match self {
@@ -135,27 +153,23 @@ impl<'a> Walk<'a> {
         base_code(*self.sequence.get(self.at)?)
     }
 
-    /// The key of a context for the base at hand, or [`NONE`].
+    /// What stands before the base at hand.
     #[inline]
-    pub(super) fn key(&self, context: Context) -> u64 {
-        let (history, bits, count) = match context {
-            Context::Bases(count) => {
-                let whole = self.run >= usize::from(count);
-                return if whole { self.bases & mask(2 * u32::from(count)) } else { NONE };
-            }
-            Context::Amino(count) => (self.aminos, AMINO_BITS, count),
-            Context::Groups(count) => (self.groups, GROUP_BITS, count),
+    pub(super) fn place(&self) -> Place {
+        let state = match (self.codon, self.phase) {
+            (None, _) => None,
+            (Some(_), 0) => Some(0),
+            (Some(codon), 1) => Some(1 + codon),
+            (Some(codon), _) => Some(5 + codon),
         };
-        let (Some(codon), Some(frame)) = (self.codon, self.frame) else { return NONE };
-        if self.codons < usize::from(count) || self.at < frame {
-            return NONE;
-        }
-        let state = match self.phase {
-            0 => 0,
-            1 => 1 + codon,
-            _ => 5 + codon,
+        let in_frame = self.frame.is_some_and(|frame| self.at >= frame);
+        let (state, codons) = match state {
+            Some(state) if in_frame => (state, self.codons),
+            _ => (0, 0),
         };
-        (history & mask(bits * u32::from(count))) << STATE_BITS | state
+        let word = |history: u64, whole: usize| history << WHOLE_BITS | whole.min(255) as u64;
+        let coding = |history: u64| word(history << STATE_BITS | state, codons);
+        Place([word(self.bases, self.run), coding(self.aminos), coding(self.groups)])
     }
 
     /// Goes to the next letter.
@@ -189,6 +203,24 @@ impl<'a> Walk<'a> {
             None => self.codons = 0,
         }
         (self.phase, self.codon) = (0, Some(0));
+    }
+}
+
+/// What stands before a letter, a word for each kind of context: above the longest key, below how many letters of it are whole,
+/// up to 255.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place(pub(super) [u64; KINDS]);
+
+/// Kinds of contexts.
+pub(super) const KINDS: usize = 3;
+
+const WHOLE_BITS: u32 = 8;
+
+impl Place {
+    /// The key of a context, and whether all of it stands there.
+    #[inline]
+    pub(super) fn key(&self, context: Context) -> (u64, bool) {
+        context.key(self.0[context.kind()])
     }
 }
 

@@ -1,4 +1,4 @@
-//! Eight numbers at a time. Each operation is one short loop, which compilers turn into one vector instruction.
+//! Sixteen numbers at a time. Each operation is one short loop, which compilers turn into one vector instruction or two.
 
 #![allow(
     clippy::inline_always,
@@ -8,11 +8,12 @@
 
 use std::ops::{Add, Div, Mul, Sub};
 
-use super::counts::LANES;
+/// Numbers that go together.
+pub(super) const LANES: usize = 16;
 
-/// A number for each of eight classes.
+/// For two contexts, a number for each of eight classes.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(32))]
+#[repr(align(64))]
 pub(super) struct Lanes(pub(super) [f32; LANES]);
 
 impl Lanes {
@@ -39,10 +40,43 @@ impl Lanes {
         Self(out)
     }
 
+    /// Numbers for either context.
+    #[inline(always)]
+    pub(super) fn sides(left: &[f32; LANES / 2], right: &[f32; LANES / 2]) -> Self {
+        let mut out = [0.0; LANES];
+        for lane in 0..LANES / 2 {
+            out[lane] = left[lane];
+        }
+        for lane in 0..LANES / 2 {
+            out[LANES / 2 + lane] = right[lane];
+        }
+        Self(out)
+    }
+
     /// The larger of two numbers.
     #[inline(always)]
-    pub(super) fn at_least(self, least: f32) -> Self {
-        self.with(Self::all(least), |value, least| if value < least { least } else { value })
+    pub(super) fn at_least(self, least: Self) -> Self {
+        self.with(least, |value, least| if value < least { least } else { value })
+    }
+
+    /// `self * factor + term`, rounded once: in one instruction where there is one, and the same bits where there is none.
+    #[inline(always)]
+    pub(super) fn mul_add(self, factor: Self, term: Self) -> Self {
+        let mut out = [0.0; LANES];
+        for lane in 0..LANES {
+            out[lane] = self.0[lane].mul_add(factor.0[lane], term.0[lane]);
+        }
+        Self(out)
+    }
+
+    /// The sum of both halves, in each of them.
+    #[inline(always)]
+    pub(super) fn fold(self) -> Self {
+        let mut out = [0.0; LANES];
+        for lane in 0..LANES {
+            out[lane] = self.0[lane] + self.0[(lane + LANES / 2) % LANES];
+        }
+        Self(out)
     }
 
     /// Powers of numbers in (0, 1]: 2 to the power times the logarithm. Relative error below 1e-5, and the same bits on
@@ -64,9 +98,9 @@ impl Lanes {
         let t = mantissa - Self::all(1.0);
         let s = t / (t + Self::all(2.0));
         let z = s * s;
-        let series = Self::all(0.412_198_6) * z + Self::all(0.577_078);
-        let series = (series * z + Self::all(0.961_796_7)) * z + Self::all(2.885_39);
-        Self(exponent) + s * series
+        let series = Self::all(0.412_198_6).mul_add(z, Self::all(0.577_078));
+        let series = series.mul_add(z, Self::all(0.961_796_7)).mul_add(z, Self::all(2.885_39));
+        s.mul_add(series, Self(exponent))
     }
 
     #[inline(always)]
@@ -74,12 +108,12 @@ impl Lanes {
         /// Added to a small number, it leaves the nearest integer in the lowest bits.
         const ROUND: f32 = 12_582_912.0;
         // Below this the result would not be a normal number; weights never are so small.
-        let x = self.at_least(-120.0);
+        let x = self.at_least(Self::all(-120.0));
         let shifted = x + Self::all(ROUND);
         let rest = x - (shifted - Self::all(ROUND));
         let mut series = Self::all(0.001_333_355_8);
         for term in [0.009_618_129, 0.055_504_11, 0.240_226_5, std::f32::consts::LN_2, 1.0] {
-            series = series * rest + Self::all(term);
+            series = series.mul_add(rest, Self::all(term));
         }
         let mut out = [0.0; LANES];
         for lane in 0..LANES {

@@ -1,9 +1,9 @@
 //! Bits of a sequence in every class.
 
 use super::context::{NONE, Walk};
-use super::counts::{Handle, LANES};
+use super::counts::{Handle, LANES, View};
 use super::mixer::{At, Mixer};
-use super::{Context, Model};
+use super::{Context, Counts, Model};
 use crate::compress::deflate::base_code;
 
 /// Bits of a base that no class predicts: of an ambiguous letter.
@@ -83,23 +83,19 @@ impl Model {
         let contexts: &[Context] = &self.settings.contexts;
         let priors: Vec<f32> = contexts.iter().map(|context| context.prior()).collect();
         let steps = self.classes.len().div_ceil(LANES);
-        let width = steps * LANES;
-        let mut mixers = vec![Mixer::new(contexts.len(), self.settings.decay); steps];
-        let mut bits = vec![0.0_f32; width];
-        let mut found = Vec::with_capacity(contexts.len());
+        let mut mixers = vec![Mixer::new(&priors, self.settings.decay); steps];
+        let mut bits = vec![0.0_f32; steps * LANES];
         let mut ahead = Ahead::new(self, sequence);
         for (at, &letter) in sequence.iter().enumerate() {
-            let handles = ahead.next();
+            ahead.next();
             let Some(base) = base_code(letter) else {
                 bits.fill(AMBIGUOUS);
                 each(at, &bits[..self.classes.len()]);
                 continue;
             };
-            found.clear();
-            found.extend(handles.iter().zip(&self.tables).map(|(&handle, table)| table.get(handle)));
             for (step, mixer) in mixers.iter_mut().enumerate() {
                 let first = step * LANES;
-                let step = mixer.step(&found, &priors, At { base, first, width });
+                let step = mixer.step(&ahead.views, ahead.found(), At { base, first });
                 bits[first..first + LANES].copy_from_slice(&step);
             }
             each(at, &bits[..self.classes.len()]);
@@ -110,7 +106,8 @@ impl Model {
 /// Goes ahead of the mixing, so that counts are in the cache when it comes to them: first the slots are asked for, then,
 /// when these have come, the rows that they name.
 struct Ahead<'a> {
-    model: &'a Model,
+    contexts: &'a [Context],
+    views: Vec<View<'a>>,
     walk: Walk<'a>,
     /// Keys of the letters to come, in a ring.
     keys: Vec<u64>,
@@ -121,9 +118,15 @@ struct Ahead<'a> {
 
 impl<'a> Ahead<'a> {
     fn new(model: &'a Model, sequence: &'a [u8]) -> Self {
-        let count = model.tables.len();
+        let mut views: Vec<View> = model.tables.iter().map(Counts::view).collect();
+        if views.len() % 2 == 1 {
+            // They are mixed in pairs. In this one nothing is looked for.
+            views.push(views[0]);
+        }
+        let count = views.len();
         let mut ahead = Self {
-            model,
+            contexts: &model.settings.contexts,
+            views,
             walk: Walk::new(sequence, model.settings.frame(sequence)),
             keys: vec![NONE; FAR * count],
             handles: vec![Handle::NOTHING; NEAR * count],
@@ -134,43 +137,47 @@ impl<'a> Ahead<'a> {
         ahead
     }
 
-    /// Handles for the next letter.
-    fn next(&mut self) -> &[Handle] {
+    /// Goes to the next letter.
+    fn next(&mut self) {
         let at = self.at;
         self.at += 1;
         if at > 0 {
             self.fill(at + FAR - 1);
             self.find(at + NEAR - 1);
         }
-        let count = self.model.tables.len();
-        &self.handles[at % NEAR * count..][..count]
+    }
+
+    /// What the contexts of the letter at hand have.
+    fn found(&self) -> &[Handle] {
+        let count = self.views.len();
+        &self.handles[(self.at - 1) % NEAR * count..][..count]
     }
 
     /// Keys of the letter at `at`, in the place of those of a letter that is done.
     fn fill(&mut self, at: usize) {
-        let count = self.model.tables.len();
+        let count = self.views.len();
         let keys = &mut self.keys[at % FAR * count..][..count];
         if self.walk.is_done() {
             keys.fill(NONE);
             return;
         }
-        for ((slot, &context), table) in
-            keys.iter_mut().zip(&self.model.settings.contexts).zip(&self.model.tables)
-        {
-            *slot = self.walk.key(context);
+        let place = self.walk.place();
+        for ((slot, &context), view) in keys.iter_mut().zip(self.contexts).zip(&self.views) {
+            let (key, is_whole) = place.key(context);
+            *slot = if is_whole { key } else { NONE };
             if *slot != NONE {
-                table.prefetch(*slot);
+                view.prefetch(*slot);
             }
         }
         self.walk.advance();
     }
 
     fn find(&mut self, at: usize) {
-        let count = self.model.tables.len();
+        let count = self.views.len();
         let keys = &self.keys[at % FAR * count..][..count];
         let handles = &mut self.handles[at % NEAR * count..][..count];
-        for ((handle, &key), table) in handles.iter_mut().zip(keys).zip(&self.model.tables) {
-            *handle = if key == NONE { Handle::NOTHING } else { table.find(key) };
+        for ((handle, &key), view) in handles.iter_mut().zip(keys).zip(&self.views) {
+            *handle = if key == NONE { Handle::NOTHING } else { view.find(key) };
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::context::{NONE, Walk};
+use super::context::Walk;
+use super::counts::Batch;
+use super::stretch::Stretch;
 use super::{Class, Coding, Counts, Error, MOST_CLASSES, Model, Result, Settings, calibrate, frame};
 
 /// A sequence of upper-case letters, and the number of its class.
@@ -26,8 +28,6 @@ pub struct Trainer {
 const HELD_OUT: usize = 8;
 /// More of them do not make the temperature better.
 const MOST_HELD_OUT: usize = 96;
-/// Keys that are known ahead of their use.
-const AHEAD: usize = 16;
 
 impl Trainer {
     /// Classes by name.
@@ -100,53 +100,28 @@ impl Model {
     }
 
     fn count(&mut self, examples: &[Example]) -> Result<()> {
-        // A table a thread: no two write to the same memory, and the result does not depend on threads.
         let contexts = &self.settings.contexts;
-        let frames: Vec<Option<usize>> =
-            examples.iter().map(|example| self.settings.frame(example.sequence)).collect();
-        self.tables.par_iter_mut().zip(contexts).try_for_each(|(table, &context)| {
-            if table.is_small() {
-                for (example, &frame) in examples.iter().zip(&frames) {
-                    let mut walk = Walk::new(example.sequence, frame.filter(|_| context.is_coding()));
-                    while !walk.is_done() {
-                        let key = walk.key(context);
-                        if let Some(base) = walk.base()
-                            && key != NONE
-                        {
-                            table.count(key, base, example.class, 1)?;
-                        }
-                        walk.advance();
-                    }
-                }
-                return Ok(());
-            }
-            // Keys wait in a ring while their memory is fetched.
-            let mut ring = [(NONE, 0, 0); AHEAD];
-            let mut turn = 0;
-            let mut put = |table: &mut Counts, item: (u64, u8, usize)| {
-                if item.0 != NONE {
-                    table.prefetch(item.0);
-                }
-                let (key, base, class) = std::mem::replace(&mut ring[turn % AHEAD], item);
-                turn += 1;
-                // Half way, the slot is there and tells the row.
-                let (half, ..) = ring[(turn + AHEAD / 2) % AHEAD];
-                if half != NONE {
-                    table.find(half);
-                }
-                if key == NONE { Ok(()) } else { table.count(key, base, class, 1) }
-            };
-            for (example, &frame) in examples.iter().zip(&frames) {
-                let mut walk = Walk::new(example.sequence, frame.filter(|_| context.is_coding()));
-                while !walk.is_done() {
-                    if let Some(base) = walk.base() {
-                        put(table, (walk.key(context), base, example.class))?;
-                    }
-                    walk.advance();
+        let mut stretch = Stretch::default();
+        let mut count = |stretch: &mut Stretch| {
+            // A table a thread: no two write to the same memory, and the result does not depend on threads.
+            let tables = self.tables.par_iter_mut().zip(contexts);
+            let counted = tables.try_for_each_init(Batch::default, |batch, (table, &context)| {
+                stretch.fill(context, batch);
+                table.count_batch(batch)
+            });
+            stretch.clear();
+            counted
+        };
+        for example in examples {
+            let mut walk = Walk::new(example.sequence, self.settings.frame(example.sequence));
+            while !walk.is_done() {
+                stretch.take(&mut walk, example.class);
+                if stretch.is_full() {
+                    count(&mut stretch)?;
                 }
             }
-            (0..AHEAD).try_for_each(|_| put(table, (NONE, 0, 0)))
-        })?;
+        }
+        count(&mut stretch)?;
         for example in examples {
             self.classes[example.class].sequences += 1;
             self.classes[example.class].letters += example.sequence.len() as u64;
