@@ -24,6 +24,7 @@ mod man;
 mod model;
 mod neural;
 mod output;
+mod pretrain;
 mod price;
 mod progress;
 mod records;
@@ -72,6 +73,8 @@ enum Command {
     Archive(archive::Args),
     /// Encode, correct and decode single words of the codes that archives are made of
     Codec(codec::Args),
+    /// Train a model from scratch, or go on training one, on FASTA files
+    Pretrain(pretrain::Args),
     /// Make a model
     Model(model::Args),
     /// Show what this build and this machine have: processor, memory, devices, and what is missing
@@ -166,6 +169,7 @@ fn run(command: Command, ctx: &Ctx) -> anyhow::Result<()> {
         Command::Decompress(args) => decompress::run(&args, ctx),
         Command::Archive(args) => archive::run(&args, ctx),
         Command::Codec(args) => codec::run(&args, ctx),
+        Command::Pretrain(args) => pretrain::run(&args, ctx),
         Command::Model(args) => model::run(&args, ctx),
         Command::Doctor(args) => doctor::run(&args, ctx),
         Command::Completions(args) => completions::run(&args, ctx),

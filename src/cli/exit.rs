@@ -8,7 +8,7 @@ use std::{
 
 use kilobase::{
     data::export,
-    models::{checkpoint, device, family},
+    models::{checkpoint, device, family, train},
 };
 
 use super::output;
@@ -85,7 +85,13 @@ impl Exit {
         {
             return Some(Self::Missing);
         }
+        if let Some(train::Error::Io { source, .. }) = cause.downcast_ref::<train::Error>()
+            && source.kind() == ErrorKind::NotFound
+        {
+            return Some(Self::Missing);
+        }
         let usage = cause.is::<Usage>()
+            || matches!(cause.downcast_ref::<train::Error>(), Some(train::Error::Recipe { .. }))
             || matches!(cause.downcast_ref::<export::Error>(), Some(export::Error::UnknownFormat { .. }));
         usage.then_some(Self::Usage)
     }

@@ -42,6 +42,11 @@ impl Linear {
         self.packed.is_some()
     }
 
+    /// The weights `[out, in]`, unless they are packed.
+    pub fn weight(&self) -> Option<Tensor<2>> {
+        self.weight.as_ref().map(Param::val)
+    }
+
     /// `[rows, in] -> [rows, out]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         #[cfg(feature = "cpu")]
