@@ -169,7 +169,7 @@ struct Run<N> {
     batches: Vec<Vec<order::Window>>,
     log: Log,
     /// The newest checkpoint.
-    kept: Option<PathBuf>,
+    kept: Option<(u64, PathBuf)>,
 }
 
 impl<N: Network> Run<N> {
@@ -194,8 +194,13 @@ impl<N: Network> Run<N> {
         let log = Log::open(&store.folder().join(LOG), state.step)?;
         let batches = setup.epoch(state.epoch)?;
         let gradients = parameters.zeros();
-        let kept = Some(path.to_owned());
+        let kept = Some((state.step, path.to_owned()));
         Ok(Self { setup, store, network, parameters, gradients, moments, state, batches, log, kept })
+    }
+
+    /// For messages.
+    fn kept(&self) -> Option<PathBuf> {
+        self.kept.as_ref().map(|(_, path)| path.clone())
     }
 
     /// The next batches of a step.
@@ -239,7 +244,7 @@ impl<N: Network> Run<N> {
         let (loss, norm) = (sum * scale, self.gradients.norm());
         for (what, value) in [("the loss", loss), ("the norm of the gradients", norm)] {
             if !value.is_finite() {
-                return Err(Error::NotFinite { step, what, value, kept: self.kept.clone() });
+                return Err(Error::NotFinite { step, what, value, kept: self.kept() });
             }
         }
         let largest = (recipe.optimizer.clip > 0.0).then_some(recipe.optimizer.clip);
@@ -257,7 +262,7 @@ impl<N: Network> Run<N> {
         replace(&mut self.network, of);
         self.state.step = step;
         if let Some((mean, lowest)) = self.state.observe(loss) {
-            let (window, kept) = (state::WINDOW, self.kept.clone());
+            let (window, kept) = (state::WINDOW, self.kept());
             return Err(Error::Diverged { step, window, mean, lowest, kept });
         }
         let predicted: usize = readings.iter().map(|reading| reading.predicted).sum();
@@ -357,12 +362,11 @@ impl<N: Network> Trainer for Run<N> {
 
     fn save(&mut self) -> Result<PathBuf, Error> {
         let step = self.state.step;
-        if let Some((_, path)) = self.store.checkpoints()?.into_iter().find(|(found, _)| *found == step) {
-            return Ok(path);
+        if let Some((_, path)) = self.kept.as_ref().filter(|(saved, _)| *saved == step) {
+            return Ok(path.clone());
         }
-        if let Some(name) = self.parameters.not_finite() {
-            let (what, kept) = ("a weight", self.kept.clone());
-            debug_assert!(!name.is_empty());
+        if self.parameters.not_finite().is_some() {
+            let (what, kept) = ("a weight", self.kept());
             return Err(Error::NotFinite { step, what, value: f64::NAN, kept });
         }
         let path = self.store.save(step, |path| {
@@ -371,7 +375,7 @@ impl<N: Network> Trainer for Run<N> {
             self.moments.write(&path.join(MOMENTS))?;
             write_state(path, &self.state)
         })?;
-        self.kept = Some(path.clone());
+        self.kept = Some((step, path.clone()));
         self.draw()?;
         Ok(path)
     }

@@ -240,7 +240,9 @@ fn config(recipe: &Recipe, tokenizer: &dyn Tokenizer) -> Result<Value, Error> {
         (None, Some(model)) => {
             let mut config = model.clone();
             let special = tokenizer.special();
-            let tokens = recipe.batch.window + 2;
+            let k = Bases::new(tokenizer).map_or(1, |bases| bases.k());
+            // Of other tokenizers no window has more tokens than bases.
+            let tokens = recipe.batch.window / k + 2;
             let mut set = |name: &str, value: Value| {
                 config.entry(name).or_insert(value);
             };

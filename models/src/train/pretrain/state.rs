@@ -67,13 +67,11 @@ impl State {
         if self.recent.len() > WINDOW as usize {
             self.recent.remove(0);
         }
-        if self.recent.len() < WINDOW as usize {
-            return None;
-        }
-        let mean = self.recent.iter().map(|loss| loss.0).sum::<f64>() / WINDOW as f64;
+        // The first losses stand alone, so that a run that is blown up by its first steps is found out.
+        let mean = self.recent.iter().map(|loss| loss.0).sum::<f64>() / self.recent.len() as f64;
         let lowest = self.lowest.map_or(mean, |lowest| lowest.0.min(mean));
         self.lowest = Some(Exact(lowest));
-        (mean > DIVERGED * lowest).then_some((mean, lowest))
+        (self.recent.len() == WINDOW as usize && mean > DIVERGED * lowest).then_some((mean, lowest))
     }
 }
 
@@ -87,6 +85,9 @@ mod tests {
         for step in 0..100 {
             assert_eq!(state.observe(8.0 - f64::from(step) * 0.05), None);
         }
+        let mut blown_up = State::new(serde_json::Value::Null);
+        let losses = std::iter::once(8.0).chain(std::iter::repeat(500.0));
+        assert_eq!(losses.take(20).filter_map(|loss| blown_up.observe(loss)).count(), 1);
         // One bad batch is none.
         assert_eq!(state.observe(30.0), None);
         let (mean, lowest) = (0..20).find_map(|_| state.observe(9.0)).expect("told");
