@@ -89,7 +89,7 @@ fn a_model_from_a_recipe_scores_embeds_and_generates() {
         .success()
         .stderr(predicate::str::contains("bits per base"));
     kilobase(["embed", text(&lambda), "-m", text(&out), "--window", "6000"]).assert().success();
-    kilobase(["generate", "-m", text(&out), "--prompt", "ACGACG", "--length", "12"]).assert().success();
+    kilobase(["generate", "-m", text(&out), "--prompt", "ACGACG", "--bases", "12"]).assert().success();
     // Each checkpoint is a model, too.
     let checkpoint = checkpoints(&out).pop().expect("a checkpoint");
     kilobase(["score", text(&lambda), "-m", text(&checkpoint), "-q"]).assert().success();
