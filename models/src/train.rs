@@ -7,18 +7,22 @@
 //! * [`gradient`] runs the layers, keeping the whole graph, or one layer at a time, or one chunk of a layer at a time,
 //! * [`Parameters`] hold the masters in f32 under the names of the published checkpoints, and [`AdamW`] changes them,
 //! * [`corpus`] and [`order`] say which bases a step reads: a function of the seed and the step alone,
-//! * [`pretrain`] is the run, and [`store`] the checkpoints it leaves.
+//! * [`pretrain`] is a run from a recipe, and [`store`] the checkpoints it leaves; [`finetune`] makes a classifier of a checkpoint,
+//!   with all weights or with [`lora`],
+//! * [`markov`] and [`logistic`] are what a neural model has to beat.
 
 pub mod adamw;
 pub mod corpus;
 pub mod curve;
 mod error;
 pub mod example;
+pub mod finetune;
 pub mod gradient;
 pub mod head;
 pub mod log;
 pub mod logistic;
 pub mod markov;
+pub mod lora;
 pub mod metrics;
 mod network;
 pub mod order;

@@ -4,7 +4,8 @@ use super::example::Example;
 use super::head::{Loss, Objective};
 use super::{Network, Parameters};
 use crate::family::values;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
+use kilobase_data::batch::PackedBatch;
 use serde::{Deserialize, Serialize};
 
 /// What a backward pass keeps of the forward pass.
@@ -47,6 +48,41 @@ pub fn evaluate<N: Network>(network: &N, example: &Example, objective: &Objectiv
     let states = network.end(x, &example.rows);
     let (_, matrix) = network.output().expect("an output matrix");
     objective.losses(&states, &matrix, &example.targets, None)
+}
+
+/// The mean cross-entropy in nats of the classes of sequences, and their logits `[sequences, classes]` on the host. With
+/// `gradients`, those of the mean are added; then `network` is on a device that records them.
+///
+/// # Panics
+/// If the network has no classification head, or there is not one label a sequence.
+pub fn classify<N: Network>(
+    network: &N,
+    batch: &PackedBatch,
+    labels: &[usize],
+    gradients: Option<&mut Parameters>,
+) -> (f64, Vec<f32>) {
+    assert_eq!(labels.len(), batch.len(), "one label a sequence");
+    let words = network.words(batch.ids()).inner();
+    let leaf = gradients.is_some().then(|| Leaf::new(words.clone()));
+    let mut x = network.begin(leaf.as_ref().map_or(words, |leaf| leaf.0.clone()), batch);
+    for n in 0..network.layers() {
+        x = network.layer(n, x, batch);
+    }
+    let logits = network.classify(x, batch).expect("a classification head");
+    let [rows, classes] = logits.dims();
+    let plain = values(logits.clone().inner());
+    let mut d = plain.clone();
+    let scale = 1.0 / rows as f64;
+    let row = |(row, &label): (&mut [f32], &usize)| {
+        kilobase_kernels::loss::cross_entropy(row, label, Some(scale))
+    };
+    let loss = d.chunks_exact_mut(classes).zip(labels).map(row).sum::<f64>() * scale;
+    if let (Some(leaf), Some(gradients)) = (leaf, gradients) {
+        let d = Tensor::from_data(TensorData::new(d, [rows, classes]), &logits.device().inner());
+        let d_words = leaf.backward(logits, d, network, gradients);
+        scatter(&d_words, batch.ids(), N::WORDS, gradients);
+    }
+    (loss, plain)
 }
 
 /// The head's losses; its own gradients are added, those of the states returned.

@@ -13,6 +13,7 @@ use kilobase_data::batch::PackedBatch;
 
 impl Network for DnaBert2 {
     const WORDS: &'static str = "bert.embeddings.word_embeddings.weight";
+    const HEAD: &'static [&'static str] = &["bert.pooler.", "classifier."];
 
     fn open(checkpoint: Checkpoint, device: &Device) -> Result<Self, family::Error> {
         match Model::load(checkpoint, device, Precision::F32)? {
@@ -77,6 +78,10 @@ impl Network for DnaBert2 {
         let mlm = self.mlm.as_ref().expect("looked at before");
         let chosen = x.select(0, indices(rows, &self.device()));
         mlm.norm.forward(gelu(mlm.transform.forward(chosen)))
+    }
+
+    fn classify(&self, x: Tensor<2>, batch: &PackedBatch) -> Option<Tensor<2>> {
+        self.class_logits(&x, batch)
     }
 
     fn output(&self) -> Option<(Output, Matrix)> {

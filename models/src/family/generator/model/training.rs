@@ -12,6 +12,7 @@ use kilobase_data::batch::PackedBatch;
 
 impl Network for Generator {
     const WORDS: &'static str = "model.embed_tokens.weight";
+    const HEAD: &'static [&'static str] = &["score."];
 
     fn open(checkpoint: Checkpoint, device: &Device) -> Result<Self, family::Error> {
         match Model::load(checkpoint, device, Precision::F32)? {
@@ -71,6 +72,11 @@ impl Network for Generator {
 
     fn end(&self, x: Tensor<2>, rows: &[usize]) -> Tensor<2> {
         self.norm.forward(super::select(x, rows))
+    }
+
+    fn classify(&self, x: Tensor<2>, batch: &PackedBatch) -> Option<Tensor<2>> {
+        let ends: Vec<usize> = batch.spans().map(|span| span.end - 1).collect();
+        self.class_logits(self.end(x, &ends))
     }
 
     fn output(&self) -> Option<(Output, Matrix)> {
