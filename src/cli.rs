@@ -8,6 +8,7 @@ use kilobase::models::device::DeviceRequest;
 
 mod archive;
 mod args;
+mod classifier;
 mod classify;
 mod codec;
 mod completions;
@@ -17,13 +18,16 @@ mod decompress;
 mod distance;
 mod doctor;
 mod embed;
+mod evaluate;
 mod exit;
+mod finetune;
 mod generate;
 mod load;
 mod man;
 mod model;
 mod neural;
 mod output;
+mod predict;
 mod pretrain;
 mod price;
 mod progress;
@@ -75,6 +79,12 @@ enum Command {
     Codec(codec::Args),
     /// Train a model from scratch, or go on training one, on FASTA files
     Pretrain(pretrain::Args),
+    /// Fine-tune a model to classify sequences, with all weights or low-rank factors
+    Finetune(finetune::Args),
+    /// Tell the classes of sequences by a fine-tuned model
+    Predict(predict::Args),
+    /// Measure a fine-tuned model on labelled sequences, beside a logistic regression over k-mers
+    Evaluate(evaluate::Args),
     /// Make a model
     Model(model::Args),
     /// Show what this build and this machine have: processor, memory, devices, and what is missing
@@ -170,6 +180,9 @@ fn run(command: Command, ctx: &Ctx) -> anyhow::Result<()> {
         Command::Archive(args) => archive::run(&args, ctx),
         Command::Codec(args) => codec::run(&args, ctx),
         Command::Pretrain(args) => pretrain::run(&args, ctx),
+        Command::Finetune(args) => finetune::run(&args, ctx),
+        Command::Predict(args) => predict::run(&args, ctx),
+        Command::Evaluate(args) => evaluate::run(&args, ctx),
         Command::Model(args) => model::run(&args, ctx),
         Command::Doctor(args) => doctor::run(&args, ctx),
         Command::Completions(args) => completions::run(&args, ctx),
