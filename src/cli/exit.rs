@@ -85,11 +85,6 @@ impl Exit {
         {
             return Some(Self::Missing);
         }
-        if let Some(train::Error::Io { source, .. }) = cause.downcast_ref::<train::Error>()
-            && source.kind() == ErrorKind::NotFound
-        {
-            return Some(Self::Missing);
-        }
         let usage = cause.is::<Usage>()
             || matches!(cause.downcast_ref::<train::Error>(), Some(train::Error::Recipe { .. }))
             || matches!(cause.downcast_ref::<export::Error>(), Some(export::Error::UnknownFormat { .. }));

@@ -1,5 +1,7 @@
 //! A loss and its gradients for one example.
 
+mod chunks;
+
 use super::example::Example;
 use super::head::{Loss, Objective};
 use super::{Network, Parameters};
@@ -18,6 +20,10 @@ pub enum Keep {
     /// The input of each layer; a layer is computed again when its gradients are (gradient checkpointing, Chen et al. 2016).
     /// A third more work, memory for one layer's graph.
     Layers,
+    /// The input of each layer; a layer is computed again, and differentiated, for at most so many tokens at a time against the
+    /// keys that they see (StreamBP). Exact, and the least memory: what a chunk needs does not grow with the sequence, but for its
+    /// keys.
+    Chunks(usize),
 }
 
 /// Adds to `gradients` those of `scale` times the summed loss of an example, and returns its losses. `network` is on a device
@@ -33,7 +39,8 @@ pub fn accumulate<N: Network>(
     let words = network.words(example.batch.ids()).inner();
     let (loss, d_words) = match keep {
         Keep::Graph => graph(network, example, objective, scale, words, gradients),
-        Keep::Layers => layers(network, example, objective, scale, words, gradients),
+        Keep::Layers => layers(network, example, objective, scale, words, gradients, None),
+        Keep::Chunks(most) => layers(network, example, objective, scale, words, gradients, Some(most.max(1))),
     };
     scatter(&d_words, example.batch.ids(), N::WORDS, gradients);
     loss
@@ -132,13 +139,17 @@ fn layers<N: Network>(
     scale: f64,
     words: Tensor<2>,
     gradients: &mut Parameters,
+    chunk: Option<usize>,
 ) -> (Loss, Tensor<2>) {
     let batch = &example.batch;
     let plain = network.valid();
     let mut inputs = vec![plain.begin(words.clone(), batch)];
     for n in 0..network.layers() {
-        let x = plain.layer(n, inputs[n].clone(), batch);
-        inputs.push(x);
+        let x = inputs[n].clone();
+        inputs.push(match chunk {
+            Some(most) => chunks::forward(&plain, n, &x, batch, most),
+            None => plain.layer(n, x, batch),
+        });
     }
     drop(plain);
     let leaf = Leaf::new(inputs.pop().expect("the last state"));
@@ -146,9 +157,14 @@ fn layers<N: Network>(
     let (loss, d_states) = head(network, &states.clone().inner(), example, objective, scale, gradients);
     let mut d = leaf.backward(states, d_states, network, gradients);
     for (n, input) in inputs.into_iter().enumerate().rev() {
-        let leaf = Leaf::new(input);
-        let out = network.layer(n, leaf.0.clone(), batch);
-        d = leaf.backward(out, d, network, gradients);
+        d = match chunk {
+            Some(most) => chunks::backward(network, n, &input, &d, batch, most, gradients),
+            None => {
+                let leaf = Leaf::new(input);
+                let out = network.layer(n, leaf.0.clone(), batch);
+                leaf.backward(out, d, network, gradients)
+            }
+        };
     }
     let leaf = Leaf::new(words);
     let out = network.begin(leaf.0.clone(), batch);

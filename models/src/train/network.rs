@@ -1,6 +1,7 @@
 //! What training needs of a family: its forward pass in stages, and the published names of its parameters.
 
 use super::head::Matrix;
+use crate::attention::Packing;
 use crate::checkpoint::Checkpoint;
 use crate::family;
 use burn::module::Module;
@@ -49,6 +50,15 @@ pub trait Network: Module + Debug {
 
     /// One layer, `[tokens, hidden] -> [tokens, hidden]`.
     fn layer(&self, n: usize, x: Tensor<2>, batch: &PackedBatch) -> Tensor<2>;
+
+    /// Whether a token sees those after it.
+    const SEES_ALL: bool;
+
+    /// Keys and values of a layer side by side, `[tokens, hidden] -> [tokens, width]`.
+    fn keys(&self, n: usize, x: Tensor<2>) -> Tensor<2>;
+
+    /// One layer for some tokens, given the [`keys`](Self::keys) that they see: with those of all tokens it is [`layer`](Self::layer).
+    fn layer_over(&self, n: usize, x: Tensor<2>, at: &Packing, keys: Tensor<2>, keys_at: &Packing) -> Tensor<2>;
 
     /// What is done after the layers to the rows from which tokens are predicted, `[rows, hidden]`.
     fn end(&self, x: Tensor<2>, rows: &[usize]) -> Tensor<2>;

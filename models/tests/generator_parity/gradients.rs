@@ -67,10 +67,14 @@ fn gradients(
     if let Some((_, theirs)) = fixture.expected(loss_key) {
         report.loss(loss_key, loss, &theirs);
     }
-    let (again, recomputed) = of(Keep::Layers);
-    assert!((loss - again).abs() < 1e-6, "{loss} and {again}");
-    for (name, named) in gradients.iter() {
-        close(&format!("{name} of layers one by one"), &recomputed.get(name).expect("a gradient").values, &named.values, 1e-6);
+    // Chunks of 4 cut every sequence of the fixture, of 20 hold two at once.
+    for keep in [Keep::Layers, Keep::Chunks(4), Keep::Chunks(20)] {
+        let (again, recomputed) = of(keep);
+        assert!((loss - again).abs() < 1e-6, "{keep:?}: {loss} and {again}");
+        for (name, named) in gradients.iter() {
+            let what = format!("{name}, keeping {keep:?}");
+            close(&what, &recomputed.get(name).expect("a gradient").values, &named.values, 2e-6);
+        }
     }
     for key in fixture.keys().into_iter().filter(|key| key.starts_with(gradient_key)) {
         let (shape, theirs) = fixture.expected(&key).expect("a key");

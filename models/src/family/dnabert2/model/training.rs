@@ -1,7 +1,7 @@
 //! The encoder in stages that training differentiates one by one.
 
 use super::{DnaBert2, indices};
-use crate::attention::Packing;
+use crate::attention::{Kv, Packing, attention};
 use crate::checkpoint::Checkpoint;
 use crate::family::{self, Model};
 use crate::nn::Precision;
@@ -71,6 +71,25 @@ impl Network for DnaBert2 {
     fn layer(&self, n: usize, x: Tensor<2>, batch: &PackedBatch) -> Tensor<2> {
         let packing = Packing::from_offsets(batch.cu_seqlens());
         self.layers[n].forward(x, &packing, self.heads, &self.spec())
+    }
+
+    const SEES_ALL: bool = true;
+
+    fn keys(&self, n: usize, x: Tensor<2>) -> Tensor<2> {
+        let hidden = self.hidden_size();
+        self.layers[n].wqkv.forward_rows(x, hidden, 2 * hidden)
+    }
+
+    fn layer_over(&self, n: usize, x: Tensor<2>, at: &Packing, keys: Tensor<2>, keys_at: &Packing) -> Tensor<2> {
+        let layer = &self.layers[n];
+        let [rows, hidden] = x.dims();
+        let (slots, heads) = (keys.dims()[0], self.heads);
+        let q = layer.wqkv.forward_rows(x.clone(), 0, hidden).reshape([rows, heads, hidden / heads]);
+        let keys = keys.reshape([slots, 2 * heads, hidden / heads]);
+        let kv = Kv::new(keys.clone().narrow(1, 0, heads), keys.narrow(1, heads, heads), keys_at.clone());
+        let out = attention(q, at, kv, &self.spec()).out.reshape([rows, hidden]);
+        let x = layer.attention_out.forward(out, x);
+        layer.mlp.forward(x.clone(), x)
     }
 
     /// The transform of the masked-language-model head.

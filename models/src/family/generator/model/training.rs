@@ -1,7 +1,7 @@
 //! The decoder in stages that training differentiates one by one.
 
-use super::Generator;
-use crate::attention::Packing;
+use super::{Generator, Shape};
+use crate::attention::{Kv, Packing, attention};
 use crate::checkpoint::Checkpoint;
 use crate::family::{self, Model};
 use crate::nn::Precision;
@@ -68,6 +68,30 @@ impl Network for Generator {
         let packing = Packing::from_offsets(batch.cu_seqlens());
         let spec = self.shape.spec();
         self.layers[n].forward(x, |qkv| self.shape.attend(qkv, &packing, &spec))
+    }
+
+    const SEES_ALL: bool = false;
+
+    fn keys(&self, n: usize, x: Tensor<2>) -> Tensor<2> {
+        let layer = &self.layers[n];
+        let Shape { heads, kv_heads, head_dim, .. } = self.shape;
+        layer.qkv.forward_rows(layer.attention_norm.forward(x), heads * head_dim, 2 * kv_heads * head_dim)
+    }
+
+    fn layer_over(&self, n: usize, x: Tensor<2>, at: &Packing, keys: Tensor<2>, keys_at: &Packing) -> Tensor<2> {
+        let layer = &self.layers[n];
+        let Shape { heads, kv_heads, head_dim, .. } = self.shape;
+        let [rows, slots] = [x.dims()[0], keys.dims()[0]];
+        let q = layer.qkv.forward_rows(layer.attention_norm.forward(x.clone()), 0, heads * head_dim);
+        let keys = keys.reshape([slots, 2 * kv_heads, head_dim]);
+        let kv = Kv::new(
+            keys.clone().narrow(1, 0, kv_heads),
+            keys.narrow(1, kv_heads, kv_heads),
+            keys_at.clone(),
+        );
+        let out = attention(q.reshape([rows, heads, head_dim]), at, kv, &self.shape.spec()).out;
+        let x = layer.attention_out.forward(out.reshape([rows, heads * head_dim]), x);
+        layer.mlp.forward(layer.mlp_norm.forward(x.clone()), x)
     }
 
     fn end(&self, x: Tensor<2>, rows: &[usize]) -> Tensor<2> {
