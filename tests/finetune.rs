@@ -75,11 +75,15 @@ fn classifiers_are_trained_measured_and_used() {
     for (model, flags) in [
         (ENCODER, "--learning-rate 2e-3 --epochs 6 --warmup 5"),
         (DECODER, "--learning-rate 1e-3 --epochs 6 --warmup 5"),
-        (DECODER, "--learning-rate 5e-3 --epochs 6 --warmup 5 --lora-rank 4 --lora-target q_proj --lora-target down_proj"),
+        (
+            DECODER,
+            "--learning-rate 5e-3 --epochs 6 --warmup 5 --lora-rank 4 --lora-target q_proj --lora-target down_proj",
+        ),
     ] {
         let folder = folder();
         let files = files(&folder);
-        let line = ["finetune", text(&files.train), "--dev", text(&files.dev), "-m", model, "-o", text(&files.out)];
+        let line =
+            ["finetune", text(&files.train), "--dev", text(&files.dev), "-m", model, "-o", text(&files.out)];
         kilobase(line.into_iter().chain(flags.split(' ')))
             .assert()
             .success()
@@ -93,11 +97,15 @@ fn classifiers_are_trained_measured_and_used() {
         assert!(found[0] > 0.8 && found[1] > 0.8, "{flags}: {table}");
         // The same classes for the same sequences, from FASTA.
         let fasta = folder.path().join("a.fa");
-        fs::write(&fasta, ">a\nACGTGGCATCGATATAAATATAAACGGCATTACGGA\n>b\nACGTGGCATCGACCGTACGGTTACCGGCATTACGGA\n").unwrap();
-        kilobase(["predict", text(&fasta), "-m", text(&files.out), "-q"])
-            .assert()
-            .success()
-            .stdout(predicate::str::contains("record\tclass\tp_other\tp_tata\na\ttata\t").and(predicate::str::contains("\nb\tother\t")));
+        fs::write(
+            &fasta,
+            ">a\nACGTGGCATCGATATAAATATAAACGGCATTACGGA\n>b\nACGTGGCATCGACCGTACGGTTACCGGCATTACGGA\n",
+        )
+        .unwrap();
+        kilobase(["predict", text(&fasta), "-m", text(&files.out), "-q"]).assert().success().stdout(
+            predicate::str::contains("record\tclass\tp_other\tp_tata\na\ttata\t")
+                .and(predicate::str::contains("\nb\tother\t")),
+        );
         let adapter = files.out.join("adapter");
         assert_eq!(adapter.join("adapter_config.json").is_file(), flags.contains("lora"));
         assert_eq!(adapter.join("adapter_model.safetensors").is_file(), flags.contains("lora"));
@@ -117,16 +125,27 @@ fn labels_that_cannot_be_learnt_are_refused_by_name() {
     let other = folder.path().join("other.csv");
     fs::write(&other, "sequence,label\nACGTACGT,tata\nACGTACGT,gcbox\n").unwrap();
     let error = run(&files.train, &other);
-    assert!(error.contains("other.csv: line 3 is of class gcbox, which the training set has not; it has other, tata"), "{error}");
+    assert!(
+        error.contains(
+            "other.csv: line 3 is of class gcbox, which the training set has not; it has other, tata"
+        ),
+        "{error}"
+    );
     fs::write(&other, "sequence,label\nACGTACGT,tata\n").unwrap();
-    assert!(run(&other, &files.dev).contains("at least two classes are needed; the training set has one (tata)"));
+    assert!(
+        run(&other, &files.dev).contains("at least two classes are needed; the training set has one (tata)")
+    );
     fs::write(&other, "sequence,label\nACGTACGT\n").unwrap();
     assert!(run(&other, &files.dev).contains("other.csv: line 2"));
-    let line = ["finetune", text(&files.train), "--dev", text(&files.dev), "-m", DECODER, "-o", text(&files.out)];
+    let line =
+        ["finetune", text(&files.train), "--dev", text(&files.dev), "-m", DECODER, "-o", text(&files.out)];
     kilobase(line.into_iter().chain(["--lora-rank", "2", "--lora-target", "query"]))
         .assert()
         .failure()
-        .stderr(predicate::str::contains("no module ends in query; there are").and(predicate::str::contains("q_proj")));
+        .stderr(
+            predicate::str::contains("no module ends in query; there are")
+                .and(predicate::str::contains("q_proj")),
+        );
     // A model that is no classifier predicts nothing.
     kilobase(["evaluate", text(&files.test), "-m", DECODER])
         .assert()

@@ -79,10 +79,9 @@ fn a_model_from_a_recipe_scores_embeds_and_generates() {
         .assert()
         .success()
         .stderr(predicate::str::contains("steps 7, steps in all 40"));
-    kilobase(["pretrain", text(&recipe), "-o", text(&out), "--dtype", "bf16"])
-        .assert()
-        .success()
-        .stderr(predicate::str::contains("going on after step 7").and(predicate::str::contains("markov_own")));
+    kilobase(["pretrain", text(&recipe), "-o", text(&out), "--dtype", "bf16"]).assert().success().stderr(
+        predicate::str::contains("going on after step 7").and(predicate::str::contains("markov_own")),
+    );
     let lambda = folder.path().join("lambda.fa.gz");
     kilobase(["score", text(&lambda), "-m", text(&out)])
         .assert()
@@ -140,7 +139,10 @@ fn killed_at_any_moment_a_run_goes_on_and_ends_with_the_same_bits() {
         kilobase(["pretrain", text(&recipe), "-o", text(&out), "-q", "--threads", "1"]).assert().success();
     }
     for name in ["model.safetensors", "config.json", "report.json"] {
-        assert!(fs::read(whole.join(name)).unwrap() == fs::read(out.join(name)).unwrap(), "{name} after {kills} kills");
+        assert!(
+            fs::read(whole.join(name)).unwrap() == fs::read(out.join(name)).unwrap(),
+            "{name} after {kills} kills"
+        );
     }
     let leftovers = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(!leftovers.into_iter().any(|name| name.to_string_lossy().starts_with(".kilobase-step-")));

@@ -100,7 +100,9 @@ fn content(checkpoint: &Path) -> Vec<(String, Vec<u8>)> {
     let mut all: Vec<(String, Vec<u8>)> = fs::read_dir(checkpoint)
         .expect("a folder")
         .map(|entry| entry.expect("an entry").path())
-        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(path).expect("a file")))
+        .map(|path| {
+            (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(path).expect("a file"))
+        })
         .collect();
     all.sort();
     all
@@ -108,7 +110,9 @@ fn content(checkpoint: &Path) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn a_run_that_was_cut_goes_on_with_the_same_bits() {
-    for recipe in [DECODER.to_owned(), DECODER.replace("warmup = 2", "warmup = 2\nshape = \"plateau\"\nfactor = 0.7")] {
+    for recipe in
+        [DECODER.to_owned(), DECODER.replace("warmup = 2", "warmup = 2\nshape = \"plateau\"\nfactor = 0.7")]
+    {
         let folder = folder(&recipe);
         let mut whole = open(&folder, "whole").expect("a run");
         train(&mut *whole, 12).expect("steps");
@@ -156,7 +160,10 @@ fn a_finished_run_is_a_model_that_has_learnt() {
     assert!(svg.contains("made, held out"));
     // Two checkpoints are kept.
     let kept = fs::read_dir(folder.path().join("out")).unwrap();
-    assert_eq!(kept.filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().starts_with("step-")).count(), 2);
+    assert_eq!(
+        kept.filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().starts_with("step-")).count(),
+        2
+    );
 }
 
 #[test]
@@ -179,7 +186,10 @@ fn goals_of_encoders_and_of_bases_are_learnt() {
     let factorised = DECODER.replace("\"causal\"", "\"factorised\"").replace("steps = 12", "steps = 40");
     let encoder = factorised
         .replace("\"factorised\"", "\"mlm\"")
-        .replace("model_type = \"llama\"", "alibi_starting_size = 512\ntype_vocab_size = 2\nlayer_norm_eps = 1e-12")
+        .replace(
+            "model_type = \"llama\"",
+            "alibi_starting_size = 512\ntype_vocab_size = 2\nlayer_norm_eps = 1e-12",
+        )
         .replace("num_key_value_heads = 1\n", "")
         .replace("tie_word_embeddings = true\n", "");
     for recipe in [factorised, encoder] {
@@ -194,13 +204,18 @@ fn goals_of_encoders_and_of_bases_are_learnt() {
 
 #[test]
 fn numbers_that_are_none_end_the_run_and_keep_the_checkpoint() {
-    let wild = DECODER.replace("learning_rate = 5e-3", "learning_rate = 900.0\nclip = 0.0").replace("warmup = 2", "warmup = 0");
+    let wild = DECODER
+        .replace("learning_rate = 5e-3", "learning_rate = 900.0\nclip = 0.0")
+        .replace("warmup = 2", "warmup = 0");
     let folder = folder(&wild.replace("steps = 12", "steps = 400").replace("every = 4", "every = 1"));
     let mut run = open(&folder, "out").expect("a run");
     let error = train(&mut *run, 400).expect_err("training diverges");
     let text = error.to_string();
     assert!(matches!(error, Error::NotFinite { .. } | Error::Diverged { .. }), "{text}");
-    assert!(text.contains("the last good checkpoint is ") && text.contains("optimizer.learning_rate"), "{text}");
+    assert!(
+        text.contains("the last good checkpoint is ") && text.contains("optimizer.learning_rate"),
+        "{text}"
+    );
     drop(run);
     // What is kept can be gone on from.
     let step = open(&folder, "out").expect("a run").done();
@@ -214,7 +229,9 @@ fn another_recipe_seed_or_input_is_refused() {
     let out = folder.path().join("out");
     let other = |what: &str| {
         let setup = setup(&folder, if what == "seed" { 2 } else { 1 }).expect("a setup");
-        let Err(error) = pretrain::open(setup, &out, &Device::flex(), false, &mut |_| {}) else { panic!("refused") };
+        let Err(error) = pretrain::open(setup, &out, &Device::flex(), false, &mut |_| {}) else {
+            panic!("refused")
+        };
         error.to_string()
     };
     assert!(other("seed").contains("another seed (1 in place of 2)"));
@@ -232,7 +249,8 @@ fn damaged_checkpoints_are_left_out_and_said() {
     let out = folder.path().join("out");
     fs::write(newest(&out).join("training.json"), "{").unwrap();
     let mut said = Vec::new();
-    let run = pretrain::open(setup(&folder, 1).unwrap(), &out, &Device::flex(), false, &mut |line| said.push(line));
+    let run =
+        pretrain::open(setup(&folder, 1).unwrap(), &out, &Device::flex(), false, &mut |line| said.push(line));
     assert_eq!(run.expect("the one before").done(), 4);
     assert!(said[0].contains("training.json") && said[1].contains("after step 4"), "{said:?}");
 }

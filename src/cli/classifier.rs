@@ -33,7 +33,10 @@ impl Classifier {
         let classes: Option<Vec<String>> = (0..labels).map(class).collect();
         let classes = classes.filter(|classes| classes.len() > 1);
         let classes = classes.with_context(|| {
-            format!("{}: no classes (id2label); kilobase finetune makes a classifier", folder.join(CONFIG).display())
+            format!(
+                "{}: no classes (id2label); kilobase finetune makes a classifier",
+                folder.join(CONFIG).display()
+            )
         })?;
         let most = config.get(MAX_TOKENS).and_then(Value::as_u64).map(|most| most as usize);
         let k = Kmers::new(&*loaded.tokenizer).map_or(1, |kmers| kmers.k());
@@ -50,7 +53,11 @@ impl Classifier {
         let laws = classify::laws(&self.loaded.model, ids, BATCH_TOKENS);
         let laws = laws.context("the checkpoint has no classification head; kilobase finetune makes one")?;
         let found = laws.first().map_or(self.classes.len(), Vec::len);
-        ensure!(found == self.classes.len(), "{found} classes in the weights, {} in config.json", self.classes.len());
+        ensure!(
+            found == self.classes.len(),
+            "{found} classes in the weights, {} in config.json",
+            self.classes.len()
+        );
         Ok(laws)
     }
 }

@@ -46,7 +46,8 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
         AtomicFile::check(path, args.force)?;
     }
     if args.model.model.is_none() && args.train.is_none() {
-        let reason = "nothing to measure; name a fine-tuned model with -m, or --train and --dev for the baseline";
+        let reason =
+            "nothing to measure; name a fine-tuned model with -m, or --train and --dev for the baseline";
         return Err(Usage(reason.to_owned()).into());
     }
     let test = Rows::read(&args.test)?;
@@ -83,7 +84,13 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
 }
 
 /// The regression whose longest k-mers are best for the development set.
-fn baseline(args: &Args, train: &Path, dev: &Path, test: &Rows, ctx: &Ctx) -> anyhow::Result<(String, Metrics)> {
+fn baseline(
+    args: &Args,
+    train: &Path,
+    dev: &Path,
+    test: &Rows,
+    ctx: &Ctx,
+) -> anyhow::Result<(String, Metrics)> {
     let (train, dev) = (Rows::read(&[train.to_owned()])?, Rows::read(&[dev.to_owned()])?);
     let classes = train.classes()?;
     let (train_labels, dev_labels) = (train.labels(&classes)?, dev.labels(&classes)?);
@@ -110,7 +117,8 @@ fn texts_of(rows: &Rows) -> Vec<&[u8]> {
 }
 
 fn table(measured: &[(String, Metrics)]) -> String {
-    let mut table = "method\tsequences\taccuracy\tmcc\tmacro_f1\tauroc\tauprc\tloss\tcalibration_error\n".to_owned();
+    let mut table =
+        "method\tsequences\taccuracy\tmcc\tmacro_f1\tauroc\tauprc\tloss\tcalibration_error\n".to_owned();
     let area = |area: Option<f64>| area.map_or_else(|| "NA".to_owned(), |area| format!("{area:.4}"));
     for (name, m) in measured {
         table += &format!(

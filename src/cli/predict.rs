@@ -42,8 +42,18 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let total = if sources.contains(&super::args::Source::Stdin) {
         None
     } else {
-        let seen = scan::scan(&sources, &args.records.input, Windows::whole(), args.records.skip_empty, &ctx.console)?;
-        anyhow::ensure!(seen.records > 0 || args.records.allow_empty, "{}: no records", scan::names(&sources));
+        let seen = scan::scan(
+            &sources,
+            &args.records.input,
+            Windows::whole(),
+            args.records.skip_empty,
+            &ctx.console,
+        )?;
+        anyhow::ensure!(
+            seen.records > 0 || args.records.allow_empty,
+            "{}: no records",
+            scan::names(&sources)
+        );
         Some(seen.records)
     };
     let classifier = Classifier::load(&args.model, ctx)?;

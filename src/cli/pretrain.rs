@@ -42,7 +42,8 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let device = ctx.device.choose()?;
     if pretrain::is_finished(&args.output) && !args.restart && !args.dry_run {
         let folder = args.output.display();
-        let reason = format!("{folder}: holds a finished run; name another folder, or begin anew with --restart");
+        let reason =
+            format!("{folder}: holds a finished run; name another folder, or begin anew with --restart");
         return Err(Usage(reason).into());
     }
     let setup = Setup::read(recipe, ctx.seed)?;

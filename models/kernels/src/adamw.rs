@@ -32,7 +32,10 @@ impl Update {
     /// If the slices are of several lengths.
     pub fn apply(&self, values: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
         let count = values.len();
-        assert!([gradient.len(), first.len(), second.len()] == [count; 3], "one gradient and moment a weight");
+        assert!(
+            [gradient.len(), first.len(), second.len()] == [count; 3],
+            "one gradient and moment a weight"
+        );
         let moments = first.par_chunks_mut(TASK).zip(second.par_chunks_mut(TASK));
         values.par_chunks_mut(TASK).zip(gradient.par_chunks(TASK)).zip(moments).for_each(
             |((values, gradient), (first, second))| {
@@ -45,7 +48,8 @@ impl Update {
                             let g = g * self.scale;
                             *m = self.betas[0] * *m + self.rest[0] * g;
                             *v = self.betas[1] * *v + self.rest[1] * g * g;
-                            *value = *value * self.keep - self.size * *m / (v.sqrt() * self.root + self.epsilon);
+                            *value =
+                                *value * self.keep - self.size * *m / (v.sqrt() * self.root + self.epsilon);
                         }
                     },
                 );

@@ -57,11 +57,22 @@ pub fn svg(lines: &[Line]) -> String {
     }
     for (n, (name, colour)) in key.iter().enumerate() {
         let row = top + 12.0 + 20.0 * n as f64;
-        stroke(&mut body, &[(left + width + 14.0, row), (left + width + 36.0, row)], colour, "stroke-width=\"2\"");
+        stroke(
+            &mut body,
+            &[(left + width + 14.0, row), (left + width + 36.0, row)],
+            colour,
+            "stroke-width=\"2\"",
+        );
         text(&mut body, left + width + 42.0, row + 4.0, "start", name);
     }
     text(&mut body, left + width / 2.0, top + height + 38.0, "middle", "step");
-    text(&mut body, left - 56.0, top - 12.0, "start", "bits per base; dashed: 2.0, every base as probable as the next");
+    text(
+        &mut body,
+        left - 56.0,
+        top - 12.0,
+        "start",
+        "bits per base; dashed: 2.0, every base as probable as the next",
+    );
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"900\" height=\"430\" font-family=\"sans-serif\" \
          font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{body}</svg>\n"

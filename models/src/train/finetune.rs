@@ -135,7 +135,14 @@ impl Job<'_> {
         let mut adapter = settings
             .lora
             .clone()
-            .map(|lora| Adapter::new(lora, &weights, |name| N::HEAD.iter().any(|head| name.starts_with(head)), settings.seed))
+            .map(|lora| {
+                Adapter::new(
+                    lora,
+                    &weights,
+                    |name| N::HEAD.iter().any(|head| name.starts_with(head)),
+                    settings.seed,
+                )
+            })
             .transpose()?;
         let mut moments = Moments::new(adapter.as_ref().map_or(&weights, |adapter| &adapter.trained));
         let an_epoch = self.train.ids.len().div_ceil(settings.batch) as u64;
@@ -143,7 +150,8 @@ impl Job<'_> {
         let steps = if settings.max_steps > 0 { steps.min(settings.max_steps) } else { steps };
         let every = if settings.every > 0 { settings.every } else { an_epoch };
         let warmup = settings.warmup.min(steps);
-        let schedule = Schedule { steps, shape: settings.shape, warmup, floor: 0.0, patience: 1, factor: 0.5 };
+        let schedule =
+            Schedule { steps, shape: settings.shape, warmup, floor: 0.0, patience: 1, factor: 0.5 };
         let mut plateau = Plateau::default();
         let (mut best, mut waited, mut step) = (None::<(u64, Metrics, Parameters, Option<Adapter>)>, 0, 0);
         'epochs: for epoch in 0.. {

@@ -80,9 +80,8 @@ pub fn classify<N: Network>(
     let plain = values(logits.clone().inner());
     let mut d = plain.clone();
     let scale = 1.0 / rows as f64;
-    let row = |(row, &label): (&mut [f32], &usize)| {
-        kilobase_kernels::loss::cross_entropy(row, label, Some(scale))
-    };
+    let row =
+        |(row, &label): (&mut [f32], &usize)| kilobase_kernels::loss::cross_entropy(row, label, Some(scale));
     let loss = d.chunks_exact_mut(classes).zip(labels).map(row).sum::<f64>() * scale;
     if let (Some(leaf), Some(gradients)) = (leaf, gradients) {
         let d = Tensor::from_data(TensorData::new(d, [rows, classes]), &logits.device().inner());

@@ -100,7 +100,11 @@ impl Objective {
             }
         }
         total.gradients = scale.map(|_| HeadGradients {
-            states: if d_states.is_empty() { Tensor::zeros([0, hidden], &device) } else { Tensor::cat(d_states, 0) },
+            states: if d_states.is_empty() {
+                Tensor::zeros([0, hidden], &device)
+            } else {
+                Tensor::cat(d_states, 0)
+            },
             weight: d_weight.map_or_else(|| vec![0.0; vocabulary * hidden], values),
             bias: d_bias.into_iter().map(|x| x as f32).collect(),
         });

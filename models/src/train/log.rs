@@ -80,14 +80,16 @@ impl Log {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(source) => return Err(Error::Io { path: path.to_owned(), source }),
         };
-        let lines: Vec<Line> = text
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Line>(line).ok())
-            .filter(|line| line.step() <= step)
-            .collect();
+        let mut lines = Vec::new();
         let mut whole = AtomicFile::create(path, true)?;
-        for line in &lines {
-            writeln!(whole, "{}", json(line)).map_err(Error::io(path))?;
+        for text in text.lines() {
+            let Some(line) = serde_json::from_str::<Line>(text).ok().filter(|line| line.step() <= step)
+            else {
+                continue;
+            };
+            // As it is: a reader of JSON may round numbers.
+            writeln!(whole, "{text}").map_err(Error::io(path))?;
+            lines.push(line);
         }
         whole.commit()?;
         let file = OpenOptions::new().append(true).open(path).map_err(Error::io(path))?;

@@ -134,7 +134,9 @@ fn features(text: &[u8], longest: usize) -> Features {
         let mut counts: BTreeMap<u32, f32> = BTreeMap::new();
         for window in text.windows(k) {
             let digit = |letter: &u8| b"ACGT".iter().position(|base| base == &letter.to_ascii_uppercase());
-            if let Some(code) = window.iter().try_fold(0, |code, letter| Some(4 * code + digit(letter)? as u32)) {
+            if let Some(code) =
+                window.iter().try_fold(0, |code, letter| Some(4 * code + digit(letter)? as u32))
+            {
                 *counts.entry(code).or_default() += 1.0;
             }
         }
@@ -163,7 +165,8 @@ mod tests {
         };
         let labels: Vec<usize> = (0..400).map(|n| n % 2).collect();
         for (difference, low, high) in [(0.1, 0.8, 1.0), (0.0, -0.25, 0.25)] {
-            let texts: Vec<Vec<u8>> = labels.iter().map(|&label| draw(0.5 + difference * (2.0 * label as f64 - 1.0))).collect();
+            let texts: Vec<Vec<u8>> =
+                labels.iter().map(|&label| draw(0.5 + difference * (2.0 * label as f64 - 1.0))).collect();
             let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
             let part = |range: std::ops::Range<usize>| (&texts[range.clone()], &labels[range]);
             let model = Logistic::train(3, 2, part(0..200), part(200..300), 1);

@@ -28,7 +28,8 @@ pub struct Lora {
 impl Lora {
     /// The matrices that published recipes adapt: in decoders the projections of queries and values, in DNABERT-2 all of attention.
     pub fn usual_targets(decoder: bool) -> Vec<String> {
-        let names: &[&str] = if decoder { &["q_proj", "v_proj"] } else { &["Wqkv", "attention.output.dense"] };
+        let names: &[&str] =
+            if decoder { &["q_proj", "v_proj"] } else { &["Wqkv", "attention.output.dense"] };
         names.iter().map(|&name| name.to_owned()).collect()
     }
 
@@ -57,7 +58,12 @@ pub struct Adapter {
 impl Adapter {
     /// Adapts the matrices of the targets; `whole` says which parameters are trained as they are (heads), all others stay.
     /// `A` is drawn as PyTorch's linear layers are, `B` is 0.
-    pub fn new(lora: Lora, parameters: &Parameters, whole: impl Fn(&str) -> bool, seed: u64) -> Result<Self, Error> {
+    pub fn new(
+        lora: Lora,
+        parameters: &Parameters,
+        whole: impl Fn(&str) -> bool,
+        seed: u64,
+    ) -> Result<Self, Error> {
         if lora.rank == 0 {
             return Err(Error::recipe("lora.rank", "0; at least 1"));
         }
@@ -73,7 +79,10 @@ impl Adapter {
                 let a: Vec<f32> = law.sample_iter(&mut rng).take(lora.rank * input).collect();
                 let [a_name, b_name] = factors(name);
                 trained.insert(a_name, Named { shape: vec![lora.rank, input], values: a });
-                trained.insert(b_name, Named { shape: vec![out, lora.rank], values: vec![0.0; out * lora.rank] });
+                trained.insert(
+                    b_name,
+                    Named { shape: vec![out, lora.rank], values: vec![0.0; out * lora.rank] },
+                );
                 base.insert(name, named.clone());
                 number += 1;
             } else if whole(name) {
@@ -117,7 +126,8 @@ impl Adapter {
             let d = &of_weights.get(name).expect("a gradient for each parameter").values;
             let [a_name, b_name] = factors(name);
             let (rank, input, scale) = (self.lora.rank, w0.shape[1], self.lora.scale());
-            let (a, b) = (self.trained.get(&a_name).expect("a factor"), self.trained.get(&b_name).expect("a factor"));
+            let (a, b) =
+                (self.trained.get(&a_name).expect("a factor"), self.trained.get(&b_name).expect("a factor"));
             let d_b = all.get_mut(&b_name).expect("a factor");
             d_b.values.par_chunks_mut(rank).zip(d.par_chunks(input)).for_each(|(d_b, d)| {
                 for (sum, a) in d_b.iter_mut().zip(a.values.chunks_exact(input)) {
@@ -207,7 +217,9 @@ mod tests {
             let mut weights = parameters();
             adapter.merge(&mut weights);
             let each = weights.iter().zip(slope.iter());
-            each.flat_map(|((_, w), (_, s))| w.values.iter().zip(&s.values)).map(|(w, s)| f64::from(w * s)).sum()
+            each.flat_map(|((_, w), (_, s))| w.values.iter().zip(&s.values))
+                .map(|(w, s)| f64::from(w * s))
+                .sum()
         };
         let gradients = adapter.gradients(&slope);
         let names: Vec<(String, usize)> =
@@ -221,7 +233,10 @@ mod tests {
                 };
                 let difference = (at(0.05) - at(-0.05)) / 0.1;
                 let gradient = f64::from(gradients.get(&name).unwrap().values[i]);
-                assert!((difference - gradient).abs() < 1e-3, "{name}[{i}]: {gradient} instead of {difference}");
+                assert!(
+                    (difference - gradient).abs() < 1e-3,
+                    "{name}[{i}]: {gradient} instead of {difference}"
+                );
             }
         }
     }

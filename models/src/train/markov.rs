@@ -64,8 +64,10 @@ impl Markov {
     /// The first base of a window has no context, the second one of one base, and so on, as for a model.
     pub fn bits_per_base(&self, windows: &[&[u8]]) -> Option<f64> {
         let bases: usize = windows.iter().map(|window| window.len()).sum();
-        let bits = |weight: &f64| windows.par_iter().map(|window| self.bits(window, *weight)).collect::<Vec<_>>();
-        let best = WEIGHTS.iter().map(|weight| bits(weight).iter().sum::<f64>()).fold(f64::INFINITY, f64::min);
+        let bits =
+            |weight: &f64| windows.par_iter().map(|window| self.bits(window, *weight)).collect::<Vec<_>>();
+        let best =
+            WEIGHTS.iter().map(|weight| bits(weight).iter().sum::<f64>()).fold(f64::INFINITY, f64::min);
         (bases > 0).then(|| best / bases as f64)
     }
 
@@ -107,7 +109,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.fa");
         fs::write(&file, format!(">a\n{sequence}\n")).unwrap();
-        Corpus::read(&DataRecipe { name: "a".into(), files: vec![file], repeat: 1, limit: None }, 0.0, 1).unwrap()
+        Corpus::read(&DataRecipe { name: "a".into(), files: vec![file], repeat: 1, limit: None }, 0.0, 1)
+            .unwrap()
     }
 
     #[test]

@@ -77,8 +77,9 @@ pub fn argmax(law: &[f64]) -> usize {
 
 fn mcc(confusion: &[Vec<u64>]) -> f64 {
     let truth: Vec<f64> = confusion.iter().map(|row| row.iter().sum::<u64>() as f64).collect();
-    let given: Vec<f64> =
-        (0..confusion.len()).map(|class| confusion.iter().map(|row| row[class]).sum::<u64>() as f64).collect();
+    let given: Vec<f64> = (0..confusion.len())
+        .map(|class| confusion.iter().map(|row| row[class]).sum::<u64>() as f64)
+        .collect();
     let right: f64 = (0..confusion.len()).map(|class| confusion[class][class] as f64).sum();
     let all: f64 = truth.iter().sum();
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();

@@ -58,7 +58,14 @@ pub trait Network: Module + Debug {
     fn keys(&self, n: usize, x: Tensor<2>) -> Tensor<2>;
 
     /// One layer for some tokens, given the [`keys`](Self::keys) that they see: with those of all tokens it is [`layer`](Self::layer).
-    fn layer_over(&self, n: usize, x: Tensor<2>, at: &Packing, keys: Tensor<2>, keys_at: &Packing) -> Tensor<2>;
+    fn layer_over(
+        &self,
+        n: usize,
+        x: Tensor<2>,
+        at: &Packing,
+        keys: Tensor<2>,
+        keys_at: &Packing,
+    ) -> Tensor<2>;
 
     /// What is done after the layers to the rows from which tokens are predicted, `[rows, hidden]`.
     fn end(&self, x: Tensor<2>, rows: &[usize]) -> Tensor<2>;

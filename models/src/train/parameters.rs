@@ -32,7 +32,8 @@ impl Parameters {
     /// The same names and shapes, filled with zeros.
     #[must_use]
     pub fn zeros(&self) -> Self {
-        let zeros = |named: &Named| Named { shape: named.shape.clone(), values: vec![0.0; named.values.len()] };
+        let zeros =
+            |named: &Named| Named { shape: named.shape.clone(), values: vec![0.0; named.values.len()] };
         Self(self.0.iter().map(|(name, named)| (name.clone(), zeros(named))).collect())
     }
 
@@ -124,7 +125,10 @@ impl Parameters {
     }
 
     /// Name, shape and numbers of each, as they are written to a file.
-    pub fn tensors<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (String, &'a [usize], &'a [f32])> + 'a {
+    pub fn tensors<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = (String, &'a [usize], &'a [f32])> + 'a {
         self.iter().map(move |(name, named)| (format!("{prefix}{name}"), &named.shape[..], &named.values[..]))
     }
 }

@@ -223,7 +223,10 @@ impl Recipe {
             }
             (None, None, _) => return refuse("model", "missing; give [model], or start = \"folder\"".into()),
             (None, _, None) => {
-                return refuse("tokenizer", "missing; give [tokenizer] with kmer = 6 or folder = \"...\"".into());
+                return refuse(
+                    "tokenizer",
+                    "missing; give [tokenizer] with kmer = 6 or folder = \"...\"".into(),
+                );
             }
         }
         if self.data.is_empty() || self.data.iter().any(|data| data.files.is_empty()) {
@@ -270,7 +273,10 @@ impl Recipe {
         }
         if self.schedule.steps == 0 || self.schedule.warmup > self.schedule.steps {
             let schedule = self.schedule;
-            return refuse("schedule", format!("{} steps, {} of them warm-up", schedule.steps, schedule.warmup));
+            return refuse(
+                "schedule",
+                format!("{} steps, {} of them warm-up", schedule.steps, schedule.warmup),
+            );
         }
         if self.held_out.markov > 12 {
             return refuse("held_out.markov", format!("order {}; 12 is the longest", self.held_out.markov));

@@ -68,9 +68,38 @@ fn code(bases: &[u8]) -> Option<u32> {
 
 /// The special tokens of GENERator's vocabulary, ids 0 to 31 (specs: models, section 4).
 const SPECIAL: [&str; 32] = [
-    "<oov>", "<s>", "</s>", "<pad>", "<mask>", "<bog>", "<eog>", "<bok>", "<eok>", "<+>", "<->", "<cds>",
-    "<pseudo>", "<tRNA>", "<rRNA>", "<ncRNA>", "<miscRNA>", "<mam>", "<vrt>", "<inv>", "<pln>", "<fng>",
-    "<prt>", "<arc>", "<bct>", "<mit>", "<plt>", "<plm>", "<vir>", "<sp0>", "<sp1>", "<sp2>",
+    "<oov>",
+    "<s>",
+    "</s>",
+    "<pad>",
+    "<mask>",
+    "<bog>",
+    "<eog>",
+    "<bok>",
+    "<eok>",
+    "<+>",
+    "<->",
+    "<cds>",
+    "<pseudo>",
+    "<tRNA>",
+    "<rRNA>",
+    "<ncRNA>",
+    "<miscRNA>",
+    "<mam>",
+    "<vrt>",
+    "<inv>",
+    "<pln>",
+    "<fng>",
+    "<prt>",
+    "<arc>",
+    "<bct>",
+    "<mit>",
+    "<plt>",
+    "<plm>",
+    "<vir>",
+    "<sp0>",
+    "<sp1>",
+    "<sp2>",
 ];
 
 /// The files of a k-mer tokenizer with GENERator's special tokens and order: name and content of each.
@@ -79,7 +108,8 @@ const SPECIAL: [&str; 32] = [
 /// If `k` is not between 1 and 8.
 pub fn kmer_files(k: usize) -> [(&'static str, String); 2] {
     assert!((1..=8).contains(&k), "k-mers of {k} bases");
-    let mut vocabulary: String = SPECIAL.iter().enumerate().map(|(id, token)| format!("{token} {id}\n")).collect();
+    let mut vocabulary: String =
+        SPECIAL.iter().enumerate().map(|(id, token)| format!("{token} {id}\n")).collect();
     for code in 0..1_usize << (2 * k) {
         let letter = |place: usize| char::from(LETTERS[code >> (2 * (k - 1 - place)) & 3]);
         let token: String = (0..k).map(letter).collect();

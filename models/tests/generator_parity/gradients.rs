@@ -33,7 +33,8 @@ pub(crate) fn check(
     let input = if input.is_object() { input } else { &fixture.inputs["train"] };
     let batch = Case::new(input).batch;
     let example = Example::causal(batch.clone(), |_| true);
-    let gradients = gradients(&network, &example, &Objective::Token, ("train/ce_loss", "train/ce_grad"), fixture, report);
+    let gradients =
+        gradients(&network, &example, &Objective::Token, ("train/ce_loss", "train/ce_grad"), fixture, report);
     step(&network, &gradients, fixture, report);
     let Some(bases) = Bases::new(tokenizer) else { panic!("a vocabulary of k-mers") };
     let bases = Arc::new(bases);
@@ -107,7 +108,8 @@ fn step(network: &Generator, gradients: &Parameters, fixture: &Fixture, report: 
     let prefix = "train/adamw_lr1e-3_eps1e-4_wd0.01/";
     for key in fixture.keys().into_iter().filter(|key| key.starts_with(prefix)) {
         let (_, theirs) = fixture.expected(&key).expect("a key");
-        let ours = &weights.get(&key[prefix.len()..]).unwrap_or_else(|| panic!("{key}: no such parameter")).values;
+        let ours =
+            &weights.get(&key[prefix.len()..]).unwrap_or_else(|| panic!("{key}: no such parameter")).values;
         report.close(&key, ours, &theirs);
         report.compared.push(key);
     }

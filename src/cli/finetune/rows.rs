@@ -71,7 +71,10 @@ impl Rows {
         let number = |(class, name): (&String, &String)| {
             let found = classes.iter().position(|known| known == class);
             found.with_context(|| {
-                format!("{name} is of class {class}, which the training set has not; it has {}", classes.join(", "))
+                format!(
+                    "{name} is of class {class}, which the training set has not; it has {}",
+                    classes.join(", ")
+                )
             })
         };
         self.classes.iter().zip(&self.names).map(number).collect()

@@ -37,7 +37,10 @@ fn check(logits: &[f32], gradient: &[f32], loss: impl Fn(&[f64]) -> f64) -> Resu
             loss(&moved)
         };
         let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
-        prop_assert!((difference - f64::from(gradient)).abs() < 1e-5, "{n}: {gradient} instead of {difference}");
+        prop_assert!(
+            (difference - f64::from(gradient)).abs() < 1e-5,
+            "{n}: {gradient} instead of {difference}"
+        );
     }
     Ok(())
 }

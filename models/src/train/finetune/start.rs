@@ -54,7 +54,9 @@ impl Start {
         fields.insert("label2id".into(), Value::Object(of_name.collect()));
         fields.insert(MAX_TOKENS.into(), max_tokens.into());
         let other = |name: &str| {
-            ["cls.", "lm_head.", "score.", "classifier.", "bert.pooler."].iter().any(|head| name.starts_with(head))
+            ["cls.", "lm_head.", "score.", "classifier.", "bert.pooler."]
+                .iter()
+                .any(|head| name.starts_with(head))
         };
         let names: Vec<&str> = weights.names().filter(|name| !other(name)).collect();
         let mut tensors = Vec::new();

@@ -37,9 +37,8 @@ fn chunks(batch: &PackedBatch, most: usize, sees_all: bool) -> Vec<Chunk> {
             continue;
         }
         let count = rest.iter().take_while(|span| span.end - first.start <= most).count();
-        let offsets: Vec<usize> = std::iter::once(0)
-            .chain(rest[..count].iter().map(|span| span.end - first.start))
-            .collect();
+        let offsets: Vec<usize> =
+            std::iter::once(0).chain(rest[..count].iter().map(|span| span.end - first.start)).collect();
         let rows = first.start..rest[count - 1].end;
         let at = Packing::from_offsets(&offsets);
         all.push(Chunk { rows: rows.clone(), at: at.clone(), keys: rows, keys_at: at });
@@ -113,7 +112,14 @@ mod tests {
         let shown = |sees_all| -> Vec<_> {
             chunks(&batch, 6, sees_all).into_iter().map(|chunk| (chunk.rows, chunk.keys)).collect()
         };
-        let causal = [(0..5, 0..5), (5..11, 5..11), (11..16, 5..16), (16..20, 16..20), (20..26, 20..26), (26..30, 20..30)];
+        let causal = [
+            (0..5, 0..5),
+            (5..11, 5..11),
+            (11..16, 5..16),
+            (16..20, 16..20),
+            (20..26, 20..26),
+            (26..30, 20..30),
+        ];
         assert_eq!(shown(false), causal);
         assert_eq!(shown(true)[1], (5..11, 5..16));
         assert_eq!(chunks(&batch, 6, false)[2].at.positions(), [6, 7, 8, 9, 10]);

@@ -266,7 +266,8 @@ fn config(recipe: &Recipe, tokenizer: &dyn Tokenizer) -> Result<Value, Error> {
         return Err(Error::recipe("model", reason));
     }
     if encoder != (recipe.goal == Goal::Mlm) {
-        let reason = "\"mlm\" is for encoders (DNABERT-2), \"causal\" and \"factorised\" for decoders (GENERator)";
+        let reason =
+            "\"mlm\" is for encoders (DNABERT-2), \"causal\" and \"factorised\" for decoders (GENERator)";
         return Err(Error::recipe("goal", reason));
     }
     if config["vocab_size"] != vocabulary {
@@ -297,13 +298,7 @@ fn masking(recipe: &Recipe, tokenizer: &dyn Tokenizer) -> Result<Masking, Error>
 }
 
 /// All that decides the numbers of a run. Files count by what is in them, and when checkpoints are written does not count.
-fn plan(
-    recipe: &Recipe,
-    config: &Value,
-    tokenizer: &dyn Tokenizer,
-    corpora: &[Corpus],
-    seed: u64,
-) -> Value {
+fn plan(recipe: &Recipe, config: &Value, tokenizer: &dyn Tokenizer, corpora: &[Corpus], seed: u64) -> Value {
     let mut shown = serde_json::to_value(recipe).expect("a recipe is always JSON");
     let fields = shown.as_object_mut().expect("a recipe is an object");
     for name in ["data", "checkpoint", "model", "tokenizer", "start"] {

@@ -7,8 +7,8 @@ use crate::family::{self, Model};
 use crate::nn::Precision;
 use crate::train::head::Matrix;
 use crate::train::{Network, Output};
-use burn::tensor::{Device, Tensor};
 use burn::tensor::activation::gelu;
+use burn::tensor::{Device, Tensor};
 use kilobase_data::batch::PackedBatch;
 
 impl Network for DnaBert2 {
@@ -80,7 +80,14 @@ impl Network for DnaBert2 {
         self.layers[n].wqkv.forward_rows(x, hidden, 2 * hidden)
     }
 
-    fn layer_over(&self, n: usize, x: Tensor<2>, at: &Packing, keys: Tensor<2>, keys_at: &Packing) -> Tensor<2> {
+    fn layer_over(
+        &self,
+        n: usize,
+        x: Tensor<2>,
+        at: &Packing,
+        keys: Tensor<2>,
+        keys_at: &Packing,
+    ) -> Tensor<2> {
         let layer = &self.layers[n];
         let [rows, hidden] = x.dims();
         let (slots, heads) = (keys.dims()[0], self.heads);

@@ -34,7 +34,8 @@ impl Network for Generator {
                 let one = |part: &str| vec![(name(part), rows)];
                 match part {
                     ["qkv", "weight"] => {
-                        let [q, kv] = [self.shape.heads, self.shape.kv_heads].map(|n| n * self.shape.head_dim);
+                        let [q, kv] =
+                            [self.shape.heads, self.shape.kv_heads].map(|n| n * self.shape.head_dim);
                         let part = |letter: &str| name(&format!("self_attn.{letter}_proj"));
                         vec![(part("q"), q), (part("k"), kv), (part("v"), kv)]
                     }
@@ -78,17 +79,21 @@ impl Network for Generator {
         layer.qkv.forward_rows(layer.attention_norm.forward(x), heads * head_dim, 2 * kv_heads * head_dim)
     }
 
-    fn layer_over(&self, n: usize, x: Tensor<2>, at: &Packing, keys: Tensor<2>, keys_at: &Packing) -> Tensor<2> {
+    fn layer_over(
+        &self,
+        n: usize,
+        x: Tensor<2>,
+        at: &Packing,
+        keys: Tensor<2>,
+        keys_at: &Packing,
+    ) -> Tensor<2> {
         let layer = &self.layers[n];
         let Shape { heads, kv_heads, head_dim, .. } = self.shape;
         let [rows, slots] = [x.dims()[0], keys.dims()[0]];
         let q = layer.qkv.forward_rows(layer.attention_norm.forward(x.clone()), 0, heads * head_dim);
         let keys = keys.reshape([slots, 2 * kv_heads, head_dim]);
-        let kv = Kv::new(
-            keys.clone().narrow(1, 0, kv_heads),
-            keys.narrow(1, kv_heads, kv_heads),
-            keys_at.clone(),
-        );
+        let kv =
+            Kv::new(keys.clone().narrow(1, 0, kv_heads), keys.narrow(1, kv_heads, kv_heads), keys_at.clone());
         let out = attention(q.reshape([rows, heads, head_dim]), at, kv, &self.shape.spec()).out;
         let x = layer.attention_out.forward(out.reshape([rows, heads * head_dim]), x);
         layer.mlp.forward(layer.mlp_norm.forward(x.clone()), x)
