@@ -9,6 +9,30 @@ use tempfile::TempDir;
 
 /// A decoder of random weights.
 const DECODER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/generator-tiny");
+/// A small decoder, which is trained for a moment.
+const RECIPE: &str = r#"
+goal = "causal"
+[model]
+model_type = "llama"
+hidden_size = 32
+num_hidden_layers = 1
+num_attention_heads = 2
+intermediate_size = 48
+[tokenizer]
+kmer = 3
+[[data]]
+name = "lambda"
+files = ["lambda.fa.gz"]
+[batch]
+window = 192
+windows = 4
+[optimizer]
+learning_rate = 3e-3
+[schedule]
+steps = 60
+[held_out]
+markov = 0
+"#;
 /// A DNABERT-2 of random weights.
 const ENCODER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/demo-model");
 
@@ -72,19 +96,25 @@ fn mcc(table: &str) -> Vec<f64> {
 
 #[test]
 fn classifiers_are_trained_measured_and_used() {
+    let start = tempfile::tempdir().expect("a temporary folder");
+    let lambda = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/lambda.fa.gz");
+    fs::copy(lambda, start.path().join("lambda.fa.gz")).expect("copied");
+    fs::write(start.path().join("recipe.toml"), RECIPE).expect("written");
+    let decoder = start.path().join("run");
+    let recipe = start.path().join("recipe.toml");
+    kilobase(["pretrain", text(&recipe), "-o", text(&decoder), "-q"]).assert().success();
+    let low_rank = "--learning-rate 1e-2 --epochs 14 --warmup 5 --lora-rank 4 --lora-target q_proj --lora-target v_proj \
+                    --lora-target o_proj --lora-target down_proj";
     for (model, flags) in [
         (ENCODER, "--learning-rate 2e-3 --epochs 6 --warmup 5"),
-        (DECODER, "--learning-rate 1e-3 --epochs 6 --warmup 5"),
-        (
-            DECODER,
-            "--learning-rate 5e-3 --epochs 6 --warmup 5 --lora-rank 4 --lora-target q_proj --lora-target down_proj",
-        ),
+        (text(&decoder), "--learning-rate 3e-3 --epochs 10 --warmup 5"),
+        (text(&decoder), low_rank),
     ] {
         let folder = folder();
         let files = files(&folder);
         let line =
             ["finetune", text(&files.train), "--dev", text(&files.dev), "-m", model, "-o", text(&files.out)];
-        kilobase(line.into_iter().chain(flags.split(' ')))
+        kilobase(line.into_iter().chain(flags.split_whitespace()))
             .assert()
             .success()
             .stderr(predicate::str::contains("2 classes").and(predicate::str::contains("best step")));
