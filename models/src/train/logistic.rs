@@ -55,7 +55,7 @@ impl Logistic {
                 for &row in batch {
                     let mut law = model.law(&train_features[row]);
                     law[train.1[row]] -= 1.0;
-                    for &(feature, x) in bias(&train_features[row], k).iter() {
+                    for (feature, x) in bias(&train_features[row], k) {
                         let at = feature as usize * classes;
                         for (sum, d) in gradient[at..at + classes].iter_mut().zip(&law) {
                             *sum += *d as f32 * x / batch.len() as f32;
@@ -104,7 +104,7 @@ impl Logistic {
 
     fn law(&self, features: &Features) -> Vec<f64> {
         let mut logits = vec![0.0_f64; self.classes];
-        for &(feature, x) in bias(features, self.k).iter() {
+        for (feature, x) in bias(features, self.k) {
             let at = feature as usize * self.classes;
             for (logit, weight) in logits.iter_mut().zip(&self.weights[at..]) {
                 *logit += f64::from(x * weight);

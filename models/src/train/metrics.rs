@@ -103,6 +103,7 @@ fn macro_f1(confusion: &[Vec<u64>]) -> f64 {
 }
 
 /// Scores from the highest on, with how many of each kind have each score.
+#[allow(clippy::float_cmp, reason = "a tie is the same number")]
 fn ranked(mut scores: Vec<(f64, bool)>) -> Vec<(f64, f64)> {
     scores.sort_by(|a, b| b.0.total_cmp(&a.0));
     let groups = scores.chunk_by(|a, b| a.0 == b.0);
@@ -136,6 +137,7 @@ fn average_precision(scores: Vec<(f64, bool)>) -> Option<f64> {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "a tie is the same number")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -99,6 +99,7 @@ impl Schedule {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "powers of two are exact")]
 mod tests {
     use super::*;
 

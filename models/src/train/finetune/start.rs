@@ -1,6 +1,6 @@
 //! What fine-tuning starts from: a checkpoint with a head of random weights.
 
-use crate::checkpoint::{CONFIG, Checkpoint, Expected, Precision, Weights, write_safetensors};
+use crate::checkpoint::{CONFIG, Checkpoint, Expected, NamedTensor, Precision, Weights, write_safetensors};
 use crate::family::{Family, dnabert2, generator, random};
 use crate::run::classify::MAX_TOKENS;
 use crate::train::Error;
@@ -64,7 +64,6 @@ impl Start {
             tensors.push((name.to_owned(), weights.shape(name)?.to_vec(), weights.read_f32(name)?));
         }
         for tensor in random(head, seed) {
-            use crate::checkpoint::NamedTensor;
             let values = tensor.values().expect("drawn").into_owned();
             tensors.push((tensor.name().to_owned(), tensor.shape().to_vec(), values));
         }
