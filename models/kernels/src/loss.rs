@@ -18,7 +18,11 @@ pub fn cross_entropy(logits: &mut [f32], target: usize, scale: Option<f64>) -> f
         let each = (scale / sum) as f32;
         vectorize(
             #[inline(always)]
-            || logits.iter_mut().for_each(|x| *x *= each),
+            || {
+                for x in logits.iter_mut() {
+                    *x *= each;
+                }
+            },
         );
         logits[target] -= scale as f32;
     }

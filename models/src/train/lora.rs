@@ -210,9 +210,9 @@ mod tests {
         }
         // A loss that is linear in the weights: its gradient is `slope`.
         let mut slope = parameters().zeros();
-        slope.iter_mut().for_each(|(_, named)| {
+        for (_, named) in slope.iter_mut() {
             named.values.iter_mut().enumerate().for_each(|(i, x)| *x = (i as f32 * 0.9).cos());
-        });
+        }
         let loss = |adapter: &Adapter| -> f64 {
             let mut weights = parameters();
             adapter.merge(&mut weights);

@@ -39,7 +39,9 @@ impl Parameters {
 
     /// Sets all numbers to zero.
     pub fn clear(&mut self) {
-        self.0.values_mut().for_each(|named| named.values.fill(0.0));
+        for named in self.0.values_mut() {
+            named.values.fill(0.0);
+        }
     }
 
     /// One tensor.

@@ -205,7 +205,9 @@ impl Recipe {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         let place = |path: &mut PathBuf| *path = folder.join(&*path);
         recipe.data.iter_mut().flat_map(|data| &mut data.files).for_each(place);
-        recipe.start.iter_mut().for_each(place);
+        if let Some(path) = &mut recipe.start {
+            place(path);
+        }
         if let Some(TokenizerRecipe::Folder(path)) = &mut recipe.tokenizer {
             place(path);
         }

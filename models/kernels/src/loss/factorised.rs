@@ -34,11 +34,15 @@ pub fn factorised(
     let (sum, own) = exponentials(law, target);
     let cross_entropy = sum.ln() - own;
     let share = (1.0 / sum) as f32;
-    law.iter_mut().for_each(|p| *p *= share);
+    for p in law.iter_mut() {
+        *p *= share;
+    }
     let Code::Kmer(code) = codes[target] else {
         if let Some(scale) = scale {
             let each = (scale / k as f64) as f32;
-            law.iter_mut().for_each(|p| *p *= each);
+            for p in law.iter_mut() {
+                *p *= each;
+            }
             law[target] -= each;
         }
         return (cross_entropy / k as f64, cross_entropy);
