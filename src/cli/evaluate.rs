@@ -117,11 +117,11 @@ fn texts_of(rows: &Rows) -> Vec<&[u8]> {
 }
 
 fn table(measured: &[(String, Metrics)]) -> String {
-    let mut table =
-        "method\tsequences\taccuracy\tmcc\tmacro_f1\tauroc\tauprc\tloss\tcalibration_error\n".to_owned();
     let area = |area: Option<f64>| area.map_or_else(|| "NA".to_owned(), |area| format!("{area:.4}"));
-    for (name, m) in measured {
-        table += &format!(
+    let header =
+        "method\tsequences\taccuracy\tmcc\tmacro_f1\tauroc\tauprc\tloss\tcalibration_error\n".to_owned();
+    let line = |(name, m): &(String, Metrics)| {
+        format!(
             "{name}\t{}\t{:.4}\t{:.4}\t{:.4}\t{}\t{}\t{:.4}\t{:.4}\n",
             m.count,
             m.accuracy,
@@ -131,7 +131,7 @@ fn table(measured: &[(String, Metrics)]) -> String {
             area(m.auprc),
             m.loss,
             m.calibration_error
-        );
-    }
-    table
+        )
+    };
+    std::iter::once(header).chain(measured.iter().map(line)).collect::<Vec<_>>().concat()
 }

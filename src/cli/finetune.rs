@@ -79,6 +79,7 @@ pub(crate) struct Args {
 /// Low-rank factors in place of all weights.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Low-rank adaptation")]
+#[allow(clippy::struct_field_names, reason = "the names are those of the flags")]
 struct LoraArgs {
     /// Train factors of this rank in place of all weights; they are written in PEFT's layout to adapter/ beside the merged model
     #[arg(long, value_name = "RANK")]

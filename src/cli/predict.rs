@@ -61,8 +61,11 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
         Some(path) => Output::File(AtomicFile::create(path, args.force)?),
         None => Output::Stdout(Stdout::new()),
     };
-    let names = classifier.classes.iter().map(|class| format!("\tp_{class}")).collect::<String>();
-    writeln!(out, "record\tclass{names}")?;
+    write!(out, "record\tclass")?;
+    for class in &classifier.classes {
+        write!(out, "\tp_{class}")?;
+    }
+    writeln!(out)?;
     let progress = Progress::new(&ctx.console, total, "records");
     let mut job = Job { classifier: &classifier, counts: vec![0; classifier.classes.len()] };
     let mut portion: Vec<(String, Vec<u8>)> = Vec::new();
@@ -109,8 +112,11 @@ impl Job<'_> {
         for ((record, _), law) in portion.iter().zip(self.classifier.laws(&ids)?) {
             let class = argmax(&law);
             self.counts[class] += 1;
-            let law = law.iter().map(|p| format!("\t{p:.6}")).collect::<String>();
-            writeln!(out, "{record}\t{}{law}", self.classifier.classes[class])?;
+            write!(out, "{record}\t{}", self.classifier.classes[class])?;
+            for p in &law {
+                write!(out, "\t{p:.6}")?;
+            }
+            writeln!(out)?;
         }
         Ok(())
     }

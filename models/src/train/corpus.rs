@@ -28,8 +28,8 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// Reads a data set. Of every record the last `share` of each period is held out: periods are so long that a held-out block
-    /// has at most 50,000 bases, and a record has at least one. Runs shorter than `least` bases are dropped.
+    /// Reads a data set. Of every record `share` is held out, from the middle of each of equally long periods: these are so long
+    /// that a held-out block has at most 50,000 bases, and a record has at least one. Runs shorter than `least` bases are dropped.
     pub fn read(recipe: &DataRecipe, share: f64, least: usize) -> Result<Self, Error> {
         let mut corpus = Self {
             name: recipe.name.clone(),
@@ -122,7 +122,8 @@ impl Corpus {
     }
 }
 
-/// The stretches of a record, in order, and whether each is held out.
+/// The stretches of a record, in order, and whether each is held out: the middle of every period, since the ends of chromosomes
+/// are unlike the rest.
 fn blocks(length: usize, share: f64) -> Vec<(Range<usize>, bool)> {
     let block = ((length as f64 * share) as usize).min(BLOCK);
     if block == 0 {
@@ -131,15 +132,14 @@ fn blocks(length: usize, share: f64) -> Vec<(Range<usize>, bool)> {
     let period = (block as f64 / share) as usize;
     let mut all = Vec::new();
     let mut at = 0;
-    while at < length {
-        let end = (at + period).min(length);
-        let cut = (at + period - block).min(end);
-        all.push((at..cut, false));
-        if cut < end {
-            all.push((cut..end, true));
-        }
-        at = end;
+    let mut first = (period - block) / 2;
+    while first + block <= length {
+        all.push((at..first, false));
+        all.push((first..first + block, true));
+        at = first + block;
+        first += period;
     }
+    all.push((at..length, false));
     all
 }
 
@@ -182,7 +182,8 @@ mod tests {
             }
             prop_assert_eq!(end, length);
             let held_out: usize = all.iter().filter(|(_, held_out)| *held_out).map(|(block, _)| block.len()).sum();
-            prop_assert!(held_out as f64 <= share * length as f64 + 1.0 + length as f64 * 0.01);
+            // Where a record ends behind the middle of a period, its last block stands for less than a period.
+            prop_assert!(held_out as f64 <= 1.5 * share * length as f64 + 1.0, "{held_out} of {length}");
             if share * length as f64 >= 200.0 {
                 prop_assert!(held_out as f64 >= 0.45 * share * length as f64, "{held_out} of {length}");
             }

@@ -102,7 +102,7 @@ impl Logistic {
         measure(&laws, labels, self.classes)
     }
 
-    fn law(&self, features: &Features) -> Vec<f64> {
+    fn law(&self, features: &[(u32, f32)]) -> Vec<f64> {
         let mut logits = vec![0.0_f64; self.classes];
         for (feature, x) in bias(features, self.k) {
             let at = feature as usize * self.classes;
@@ -122,8 +122,8 @@ fn offset(k: usize) -> usize {
 }
 
 /// The features and the one that is always 1.
-fn bias(features: &Features, k: usize) -> Features {
-    let mut all = features.clone();
+fn bias(features: &[(u32, f32)], k: usize) -> Features {
+    let mut all = features.to_vec();
     all.push((offset(k + 1) as u32, 1.0));
     all
 }

@@ -89,7 +89,8 @@ mod tests {
         ) {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join("a.fa");
-            let text: String = lengths.iter().enumerate().map(|(n, &length)| format!(">{n}\n{}\n", "A".repeat(length))).collect();
+            let records = lengths.iter().enumerate().map(|(n, &length)| format!(">{n}\n{}\n", "A".repeat(length)));
+            let text = records.collect::<Vec<_>>().concat();
             fs::write(&file, text).unwrap();
             let recipe = DataRecipe { name: "a".into(), files: vec![file], repeat: 1, limit: None };
             let Ok(corpus) = Corpus::read(&recipe, 0.0, 8) else { return Ok(()) };

@@ -108,13 +108,12 @@ const SPECIAL: [&str; 32] = [
 /// If `k` is not between 1 and 8.
 pub fn kmer_files(k: usize) -> [(&'static str, String); 2] {
     assert!((1..=8).contains(&k), "k-mers of {k} bases");
-    let mut vocabulary: String =
-        SPECIAL.iter().enumerate().map(|(id, token)| format!("{token} {id}\n")).collect();
-    for code in 0..1_usize << (2 * k) {
-        let letter = |place: usize| char::from(LETTERS[code >> (2 * (k - 1 - place)) & 3]);
-        let token: String = (0..k).map(letter).collect();
-        vocabulary += &format!("{token} {}\n", code + SPECIAL.len());
-    }
+    let kmer = |code: usize| -> String {
+        (0..k).map(|place| char::from(LETTERS[code >> (2 * (k - 1 - place)) & 3])).collect()
+    };
+    let tokens = SPECIAL.iter().map(|&token| token.to_owned()).chain((0..1 << (2 * k)).map(kmer));
+    let lines: Vec<String> = tokens.enumerate().map(|(id, token)| format!("{token} {id}\n")).collect();
+    let vocabulary = lines.concat();
     let config = json!({
         "add_bos_token": true, "add_eos_token": false, "k": k, "tokenizer_class": "DNAKmerTokenizer",
         "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<oov>",

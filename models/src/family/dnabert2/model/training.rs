@@ -18,7 +18,7 @@ impl Network for DnaBert2 {
     fn open(checkpoint: Checkpoint, device: &Device) -> Result<Self, family::Error> {
         match Model::load(checkpoint, device, Precision::F32)? {
             Model::DnaBert2 { model, .. } => Ok(*model),
-            other => panic!("a checkpoint of the family {}", other.family()),
+            other @ Model::Generator { .. } => panic!("a checkpoint of the family {}", other.family()),
         }
     }
 

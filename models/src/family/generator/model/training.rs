@@ -17,7 +17,7 @@ impl Network for Generator {
     fn open(checkpoint: Checkpoint, device: &Device) -> Result<Self, family::Error> {
         match Model::load(checkpoint, device, Precision::F32)? {
             Model::Generator { model, .. } => Ok(*model),
-            other => panic!("a checkpoint of the family {}", other.family()),
+            other @ Model::DnaBert2 { .. } => panic!("a checkpoint of the family {}", other.family()),
         }
     }
 
