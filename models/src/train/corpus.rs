@@ -89,7 +89,7 @@ impl Corpus {
         }
     }
 
-    /// Runs to train on, as ranges of [`Self::bases`].
+    /// Runs to train on, as ranges of [`Self::bases()`].
     pub fn train(&self) -> &[Range<usize>] {
         &self.train
     }

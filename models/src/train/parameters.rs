@@ -91,10 +91,10 @@ impl Parameters {
         self.0.iter().find(|(_, named)| bad(named)).map(|(name, _)| name.as_str())
     }
 
-    /// Adds to a tensor, from row `first` of it on.
+    /// Adds to a tensor.
     ///
     /// # Panics
-    /// If there is no such tensor or no such rows.
+    /// If there is no such tensor, or it has another shape.
     pub fn add(&mut self, name: &str, values: &[f32]) {
         let named = self.0.get_mut(name).unwrap_or_else(|| panic!("no parameter {name}"));
         assert_eq!(named.values.len(), values.len(), "{name}: another shape");
