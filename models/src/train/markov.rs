@@ -131,9 +131,9 @@ mod tests {
         assert!(bits < 0.1, "{bits}");
         let bits = Markov::count([&repeat], 4, false).bits_per_base(&[&b"ACCGT".repeat(40)]).unwrap();
         assert!(bits > 1.0, "{bits}");
-        // The other strand of ACGGT is ACCGT.
+        // The other strand of ACGGT is ACCGT. After GTAC, which both have, it may be either: a bit for five bases.
         let bits = Markov::count([&repeat], 4, true).bits_per_base(&[&b"ACCGT".repeat(40)]).unwrap();
-        assert!(bits < 0.1, "{bits}");
+        assert!((0.2..0.3).contains(&bits), "{bits}");
         assert!(Markov::count([&repeat], 0, false).bits_per_base(&[]).is_none());
     }
 }
