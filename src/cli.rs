@@ -8,6 +8,7 @@ use kilobase::models::device::DeviceRequest;
 
 mod archive;
 mod args;
+mod classifier;
 mod classify;
 mod codec;
 mod completions;
@@ -17,13 +18,17 @@ mod decompress;
 mod distance;
 mod doctor;
 mod embed;
+mod evaluate;
 mod exit;
+mod finetune;
 mod generate;
 mod load;
 mod man;
 mod model;
 mod neural;
 mod output;
+mod predict;
+mod pretrain;
 mod price;
 mod progress;
 mod records;
@@ -72,6 +77,14 @@ enum Command {
     Archive(archive::Args),
     /// Encode, correct and decode single words of the codes that archives are made of
     Codec(codec::Args),
+    /// Train a model from scratch, or go on training one, on FASTA files
+    Pretrain(pretrain::Args),
+    /// Fine-tune a model to classify sequences, with all weights or low-rank factors
+    Finetune(finetune::Args),
+    /// Tell the classes of sequences by a fine-tuned model
+    Predict(predict::Args),
+    /// Measure a fine-tuned model on labelled sequences, beside a logistic regression over k-mers
+    Evaluate(evaluate::Args),
     /// Make a model
     Model(model::Args),
     /// Show what this build and this machine have: processor, memory, devices, and what is missing
@@ -166,6 +179,10 @@ fn run(command: Command, ctx: &Ctx) -> anyhow::Result<()> {
         Command::Decompress(args) => decompress::run(&args, ctx),
         Command::Archive(args) => archive::run(&args, ctx),
         Command::Codec(args) => codec::run(&args, ctx),
+        Command::Pretrain(args) => pretrain::run(&args, ctx),
+        Command::Finetune(args) => finetune::run(&args, ctx),
+        Command::Predict(args) => predict::run(&args, ctx),
+        Command::Evaluate(args) => evaluate::run(&args, ctx),
         Command::Model(args) => model::run(&args, ctx),
         Command::Doctor(args) => doctor::run(&args, ctx),
         Command::Completions(args) => completions::run(&args, ctx),

@@ -9,3 +9,4 @@ pub mod family;
 pub mod mixer;
 pub mod nn;
 pub mod run;
+pub mod train;

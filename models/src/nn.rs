@@ -4,6 +4,8 @@
 //! or, for inference on the processor, packed for our kernels and nowhere else.
 
 #[cfg(feature = "cpu")]
+mod fused;
+#[cfg(feature = "cpu")]
 mod host;
 mod linear;
 mod residual;

@@ -1,5 +1,6 @@
 //! What users do with a model.
 
+pub mod classify;
 mod embed;
 mod error;
 pub mod generate;

@@ -8,7 +8,7 @@ use std::{
 
 use kilobase::{
     data::export,
-    models::{checkpoint, device, family},
+    models::{checkpoint, device, family, train},
 };
 
 use super::output;
@@ -86,6 +86,7 @@ impl Exit {
             return Some(Self::Missing);
         }
         let usage = cause.is::<Usage>()
+            || matches!(cause.downcast_ref::<train::Error>(), Some(train::Error::Recipe { .. }))
             || matches!(cause.downcast_ref::<export::Error>(), Some(export::Error::UnknownFormat { .. }));
         usage.then_some(Self::Usage)
     }

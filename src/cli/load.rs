@@ -73,7 +73,7 @@ pub(crate) fn load(args: &ModelArgs, ctx: &Ctx) -> anyhow::Result<Loaded> {
     Ok(Loaded { model, tokenizer, facts, weight_bytes })
 }
 
-fn resolve(name: &str, args: &ModelArgs, console: &Console) -> anyhow::Result<std::path::PathBuf> {
+pub(crate) fn resolve(name: &str, args: &ModelArgs, console: &Console) -> anyhow::Result<std::path::PathBuf> {
     let mut transfer = Transfer { console, bar: None };
     let mut options = hub::Options::from_env();
     options.offline |= args.offline;
@@ -85,7 +85,7 @@ fn resolve(name: &str, args: &ModelArgs, console: &Console) -> anyhow::Result<st
     Ok(hub::resolve(&name, options)?)
 }
 
-fn tokenizer(path: Option<&Path>, model: &Path) -> anyhow::Result<Box<dyn Tokenizer>> {
+pub(crate) fn tokenizer(path: Option<&Path>, model: &Path) -> anyhow::Result<Box<dyn Tokenizer>> {
     match path {
         Some(file) if file.is_file() => Ok(Box::new(HfTokenizer::from_file(file)?)),
         other => Ok(tokenize::from_dir(other.unwrap_or(model))?),

@@ -16,7 +16,7 @@ use super::exit::Usage;
 use super::output::{Summary, shown};
 
 /// Tokenizer files that go along with a model.
-const TOKENIZER_FILES: [&str; 4] =
+pub(super) const TOKENIZER_FILES: [&str; 4] =
     ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"];
 
 #[derive(Debug, clap::Args)]
@@ -115,12 +115,12 @@ fn sizes(config: &Value) -> anyhow::Result<(usize, Vec<Expected>)> {
 
 /// Temporary folders are made for their owner alone; a model is an ordinary folder.
 #[cfg(unix)]
-fn open_to_all(folder: &Path) -> std::io::Result<()> {
+pub(super) fn open_to_all(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
 }
 
 #[cfg(not(unix))]
-fn open_to_all(_: &Path) -> std::io::Result<()> {
+pub(super) fn open_to_all(_: &Path) -> std::io::Result<()> {
     Ok(())
 }

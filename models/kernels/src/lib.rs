@@ -9,11 +9,13 @@
     reason = "the vector unit is chosen around a loop: what is not inlined into it is not vectorised"
 )]
 
+pub mod adamw;
 #[cfg(target_arch = "x86_64")]
 mod amx;
 pub mod attention;
 pub mod bf16;
 mod exp;
+pub mod loss;
 pub mod matmul;
 mod micro;
 mod prefetch;

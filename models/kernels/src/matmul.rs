@@ -16,6 +16,7 @@ mod packed;
 #[cfg(target_arch = "x86_64")]
 mod pairs;
 mod rows;
+mod training;
 mod vector;
 
 pub use kernel::{Kernel, Precision};
@@ -24,6 +25,7 @@ pub use mlp::{Activation, GatedMlp, gated_mlp};
 pub use norm::{LayerNorm, rms_norm};
 pub use packed::PackedMatrix;
 pub use rows::Rows;
+pub use training::{gated, gated_backward, rms_norm_backward};
 
 #[cfg(test)]
 use crate::bf16;

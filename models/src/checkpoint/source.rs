@@ -58,6 +58,13 @@ pub(super) fn find(dir: &Path) -> Option<Source> {
     SOURCES.into_iter().find(|source| dir.join(source.file_name()).exists())
 }
 
+/// Opens one safetensors file of any name.
+pub(super) fn open_file(path: &Path) -> Result<Weights, Error> {
+    let file = WeightFile::open(path)?;
+    let entries = Source::Safetensors.read_entries(&file, 0)?.into_iter().collect();
+    Ok(Weights::new(path, vec![file], entries))
+}
+
 /// Opens the weights in `dir`.
 pub(super) fn open(dir: &Path) -> Result<Weights, Error> {
     let Some(source) = find(dir) else {

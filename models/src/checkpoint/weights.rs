@@ -32,6 +32,11 @@ impl Weights {
         Self { dir: dir.to_owned(), files, entries, sha256: OnceLock::new() }
     }
 
+    /// Opens one safetensors file, which may have any name.
+    pub fn open_file(path: &Path) -> Result<Self, Error> {
+        super::source::open_file(path)
+    }
+
     /// The tensors' names, sorted.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.entries.keys().map(String::as_str)

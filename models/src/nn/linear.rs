@@ -42,6 +42,24 @@ impl Linear {
         self.packed.is_some()
     }
 
+    /// The weights `[out, in]`, unless they are packed.
+    pub fn weight(&self) -> Option<Tensor<2>> {
+        self.weight.as_ref().map(Param::val)
+    }
+
+    /// Some outputs only, `[rows, in] -> [rows, count]`, from weights that are not packed.
+    ///
+    /// # Panics
+    /// If the weights are packed.
+    pub fn forward_rows(&self, x: Tensor<2>, first: usize, count: usize) -> Tensor<2> {
+        let weight = self.weight.as_ref().expect("weights that are not packed").val();
+        let y = x.matmul(weight.narrow(0, first, count).transpose());
+        match &self.bias {
+            Some(bias) => y + bias.val().narrow(0, first, count).unsqueeze(),
+            None => y,
+        }
+    }
+
     /// `[rows, in] -> [rows, out]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         #[cfg(feature = "cpu")]

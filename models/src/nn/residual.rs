@@ -98,6 +98,10 @@ impl GatedMlp {
             unreachable!("weights, packed or not")
         };
         let both = gated.forward(x); // [rows, 2 * intermediate]
+        #[cfg(feature = "cpu")]
+        if super::fused::serves(&both.device()) {
+            return down.forward(super::fused::gated(both, self.activation), residual);
+        }
         let [rows, width] = both.dims();
         let gate = both.clone().slice([0..rows, 0..width / 2]);
         let value = both.slice([0..rows, width / 2..width]);

@@ -38,6 +38,10 @@ impl RmsNorm {
             return host::tensor(out, shape);
         }
         let gamma = self.gamma.as_ref().expect("factors, packed or not").val();
+        #[cfg(feature = "cpu")]
+        if super::fused::serves(&x.device()) {
+            return super::fused::rms_norm(x, gamma, self.epsilon);
+        }
         let size = (x.clone().square().mean_dim(1) + self.epsilon).sqrt();
         x / size * gamma.unsqueeze()
     }

@@ -1,14 +1,18 @@
-//! Gradients of the losses: through the layers by burn's autodiff, through attention by the kernel's own backward pass.
+//! Losses, gradients and a step of AdamW: through the layers by burn's autodiff, through attention by the kernel's own backward
+//! pass, through the output matrix by hand.
 
 use crate::parity::{Case, Fixture, Report, numbers, rows};
-use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Gradients, Int, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use kilobase_models::checkpoint::Checkpoint;
+use kilobase_models::family::Model;
 use kilobase_models::family::dnabert2::DnaBert2;
-use kilobase_models::family::{Model, values};
 use kilobase_models::run::loss::Counted;
-use std::collections::BTreeMap;
+use kilobase_models::train::adamw::Moments;
+use kilobase_models::train::example::Example;
+use kilobase_models::train::gradient::{Keep, accumulate};
+use kilobase_models::train::head::Objective;
+use kilobase_models::train::{AdamW, Parameters};
 
 /// Largest difference, relative to the largest element of a gradient.
 const RELATIVE: f64 = 1e-5;
@@ -29,9 +33,18 @@ pub(crate) fn check(fixture: &Fixture, checkpoint: Checkpoint, report: &mut Repo
             .filter(|(_, (_, label))| Counted::AboveZero.counts(**label))
             .map(|(s, (column, label))| (case.row(s, column).expect("a real token"), *label))
             .unzip();
-        let state = model.state(&case.batch, model.layers());
-        let logits = model.mlm_logits(&state, &positions).expect("an MLM head");
-        compare(fixture, "mlm", &by_name(model, &cross_entropy(logits, &labels)), report);
+        // By the code that trains, however much its backward pass keeps.
+        let targets: Vec<u32> = labels.iter().map(|&label| label as u32).collect();
+        let scale = 1.0 / targets.len() as f64;
+        let example = Example { batch: case.batch.clone(), rows: positions, targets };
+        // Chunks of 16 cut the longest sequence.
+        for keep in [Keep::Layers, Keep::Chunks(16), Keep::Graph] {
+            let mut gradients = Parameters::of(&**model).zeros();
+            let loss = accumulate(&**model, &example, &Objective::Token, keep, scale, &mut gradients);
+            report.loss("mlm/loss", loss.sum * scale, &fixture.expected("mlm/loss").expect("a loss").1);
+            compare(fixture, "mlm", &gradients, report);
+            step(model, &gradients, fixture, report);
+        }
     }
     let classify = fixture.inputs.get("classify").unwrap_or(&cases["classify"]);
     if let Some(name) = classify["case"].as_str() {
@@ -49,23 +62,22 @@ fn cross_entropy(logits: Tensor<2>, labels: &[i64]) -> Tensor<1> {
     -log_softmax(logits, 1).gather(1, labels).mean()
 }
 
-fn compare(fixture: &Fixture, loss: &str, gradients: &BTreeMap<String, Vec<f32>>, report: &mut Report) {
+fn compare(fixture: &Fixture, loss: &str, gradients: &Parameters, report: &mut Report) {
     for key in fixture.keys().into_iter().filter(|key| key.starts_with(&format!("{loss}/grad"))) {
         let (shape, theirs) = fixture.expected(&key).expect("a key");
         let (kind, name) = key[loss.len() + 1..].split_once('/').unwrap_or((&key[loss.len() + 1..], ""));
         if kind == "grad_norm_all" {
-            let squares = gradients.values().flatten().map(|&g| f64::from(g).powi(2));
-            report.loss(&key, squares.sum::<f64>().sqrt(), &theirs);
+            report.loss(&key, gradients.norm(), &theirs);
             continue;
         }
-        let ours = gradients.get(name).unwrap_or_else(|| panic!("{key}: no such parameter"));
+        let ours = &gradients.get(name).unwrap_or_else(|| panic!("{key}: no such parameter")).values;
         // `grad_rowsA_B` holds some rows only.
         let first = kind.strip_prefix("grad_rows").map_or(0, |rows| {
             rows.split('_').next().and_then(|row| row.parse().ok()).expect("the number of the first row")
         });
         let width: usize = shape[1..].iter().product();
+        assert!(kind != "grad" || ours.len() == theirs.len(), "{key}: another shape");
         let ours = &ours[first * width..][..theirs.len()];
-        assert!(kind != "grad" || gradients[name].len() == theirs.len(), "{key}: another shape");
         let largest = theirs.iter().fold(0.0_f64, |max, g| max.max(f64::from(g.abs())));
         for (i, (a, b)) in ours.iter().zip(&theirs).enumerate() {
             let error = f64::from(a - b).abs();
@@ -76,64 +88,24 @@ fn compare(fixture: &Fixture, loss: &str, gradients: &BTreeMap<String, Vec<f32>>
 }
 
 /// The gradient of every parameter that a loss depends on, by the name that checkpoints give the parameter.
-fn by_name(model: &DnaBert2, loss: &Tensor<1>) -> BTreeMap<String, Vec<f32>> {
-    let mut collector = Collector { path: Vec::new(), gradients: loss.backward(), found: BTreeMap::new() };
-    model.visit(&mut collector);
-    collector.found
+fn by_name(model: &DnaBert2, loss: &Tensor<1>) -> Parameters {
+    let mut gradients = Parameters::of(model).zeros();
+    gradients.add_gradients(model, &loss.backward());
+    gradients
 }
 
-struct Collector {
-    path: Vec<String>,
-    gradients: Gradients,
-    found: BTreeMap<String, Vec<f32>>,
-}
-
-impl ModuleVisitor for Collector {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = param.val().grad(&self.gradients) {
-            self.found.insert(published(&self.path), values(gradient));
-        }
-    }
-}
-
-/// The checkpoint's name of a parameter of our module.
-fn published(path: &[String]) -> String {
-    let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    let leaf = |leaf: &str| match leaf {
-        "gamma" => "weight".to_owned(),
-        "beta" => "bias".to_owned(),
-        other => other.to_owned(),
-    };
-    match path[..] {
-        [embedding @ ("word_embeddings" | "token_type_embeddings")] => {
-            format!("bert.embeddings.{embedding}.weight")
-        }
-        ["norm", last] => format!("bert.embeddings.LayerNorm.{}", leaf(last)),
-        ["layers", n, ref part @ .., last] => {
-            let part = match part {
-                ["wqkv"] => "attention.self.Wqkv",
-                ["attention_out", "linear"] => "attention.output.dense",
-                ["attention_out", "norm"] => "attention.output.LayerNorm",
-                ["mlp", "gated"] => "mlp.gated_layers",
-                ["mlp", "down", "linear"] => "mlp.wo",
-                ["mlp", "down", "norm"] => "mlp.layernorm",
-                other => panic!("a layer has no {other:?}"),
-            };
-            format!("bert.encoder.layer.{n}.{part}.{}", leaf(last))
-        }
-        ["mlm", "transform", last] => format!("cls.predictions.transform.dense.{last}"),
-        ["mlm", "norm", last] => format!("cls.predictions.transform.LayerNorm.{}", leaf(last)),
-        ["mlm", "decoder_bias"] => "cls.predictions.decoder.bias".into(),
-        ["head", "pooler", last] => format!("bert.pooler.dense.{last}"),
-        ["head", "classifier", last] => format!("classifier.{last}"),
-        _ => panic!("unknown parameter {path:?}"),
+/// Weights after one step of AdamW.
+fn step(model: &DnaBert2, gradients: &Parameters, fixture: &Fixture, report: &mut Report) {
+    let mut weights = Parameters::of(model);
+    let mut moments = Moments::new(&weights);
+    let settings = AdamW { betas: [0.9, 0.999], epsilon: 1e-4, weight_decay: 0.01, decay_all: true };
+    settings.step(1, 1e-3, &mut weights, gradients, 1.0, &mut moments);
+    assert_eq!(Parameters::of(&weights.put(model.clone())), weights, "weights are put in their places");
+    let prefix = "mlm/adamw_lr1e-3_eps1e-4_wd0.01/";
+    for key in fixture.keys().into_iter().filter(|key| key.starts_with(prefix)) {
+        let (_, theirs) = fixture.expected(&key).expect("a key");
+        let ours = weights.get(&key[prefix.len()..]).unwrap_or_else(|| panic!("{key}: no such parameter"));
+        report.close(&key, &ours.values, &theirs);
+        report.compared.push(key);
     }
 }

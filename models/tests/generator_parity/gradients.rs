@@ -1,126 +1,124 @@
-//! Gradients of the cross-entropy: through the layers by burn's autodiff, through attention by the kernel's own backward pass.
+//! Losses, gradients and a step of AdamW, by the code that trains: through the layers by burn's autodiff, through attention by the
+//! kernel's own backward pass, through the output matrix by hand.
 
-use crate::parity::{Case, Fixture, Report, rows};
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
+use crate::parity::{Case, Fixture, Report};
+use burn::module::Module;
+use burn::tensor::Device;
+use kilobase_data::tokenize::Tokenizer;
 use kilobase_models::checkpoint::Checkpoint;
-use kilobase_models::family::generator::{Config, Generator};
-use kilobase_models::family::{Model, values};
-use std::collections::BTreeMap;
+use kilobase_models::family::generator::Generator;
+use kilobase_models::train::adamw::Moments;
+use kilobase_models::train::example::Example;
+use kilobase_models::train::gradient::{Keep, accumulate, evaluate};
+use kilobase_models::train::head::Objective;
+use kilobase_models::train::vocabulary::Bases;
+use kilobase_models::train::{AdamW, Network, Parameters};
+use std::sync::Arc;
 
 /// Largest difference, relative to the largest element of a gradient.
 const RELATIVE: f64 = 1e-5;
 
-/// Compares the loss over next tokens and every gradient of it that the fixture holds.
-pub(crate) fn check(fixture: &Fixture, checkpoint: Checkpoint, report: &mut Report) {
-    let Some((_, loss)) = fixture.expected("train/ce_loss") else { return };
-    let model = Model::load(checkpoint, &Device::flex().autodiff(), kilobase_models::nn::Precision::F32)
-        .expect("a model");
-    let Model::Generator { model, config } = &model else { panic!("a decoder") };
+/// Compares the losses over next tokens, every gradient of them that the fixture holds, and the weights after a step.
+pub(crate) fn check(
+    fixture: &Fixture,
+    checkpoint: Checkpoint,
+    tokenizer: &dyn Tokenizer,
+    report: &mut Report,
+) {
+    if fixture.expected("train/ce_loss").is_none() {
+        return;
+    }
+    let network = Generator::open(checkpoint, &Device::flex().autodiff()).expect("a decoder");
     let input = &fixture.inputs["cases"]["train"];
     let input = if input.is_object() { input } else { &fixture.inputs["train"] };
-    let case = Case::new(input);
-    let (mut at, mut labels) = (Vec::new(), Vec::new());
-    for (s, row) in rows(&input["labels"]).iter().enumerate() {
-        // The row before a label predicts it.
-        for (column, &label) in row.iter().enumerate().skip(1).filter(|(_, label)| **label >= 0) {
-            at.push(case.row(s, column - 1).expect("a real token") as i32);
-            labels.push(label);
+    let batch = Case::new(input).batch;
+    let example = Example::causal(batch.clone(), |_| true);
+    let gradients =
+        gradients(&network, &example, &Objective::Token, ("train/ce_loss", "train/ce_grad"), fixture, report);
+    step(&network, &gradients, fixture, report);
+    let Some(bases) = Bases::new(tokenizer) else { panic!("a vocabulary of k-mers") };
+    let bases = Arc::new(bases);
+    let counted = Example::causal(batch.clone(), |id| bases.counts(id));
+    let objective = Objective::PerBase(bases.clone());
+    self::gradients(&network, &counted, &objective, ("train/fns_loss", "train/fns_grad"), fixture, report);
+    // Without the tokens that are no k-mers.
+    let only = Example::causal(batch, |id| tokenizer.token(id).is_some_and(|token| token.len() == bases.k()));
+    let loss = evaluate(&network.valid(), &only, &objective).sum / only.targets.len() as f64;
+    if let Some((_, theirs)) = fixture.expected("train/fns_loss_bases_only") {
+        report.loss("train/fns_loss_bases_only", loss, &theirs);
+    }
+}
+
+/// The gradients of the mean loss; the same however much the backward pass keeps.
+fn gradients(
+    network: &Generator,
+    example: &Example,
+    objective: &Objective,
+    (loss_key, gradient_key): (&str, &str),
+    fixture: &Fixture,
+    report: &mut Report,
+) -> Parameters {
+    let scale = 1.0 / example.targets.len() as f64;
+    let of = |keep: Keep| {
+        let mut gradients = Parameters::of(network).zeros();
+        let loss = accumulate(network, example, objective, keep, scale, &mut gradients);
+        (loss.sum * scale, gradients)
+    };
+    let (loss, gradients) = of(Keep::Graph);
+    if let Some((_, theirs)) = fixture.expected(loss_key) {
+        report.loss(loss_key, loss, &theirs);
+    }
+    // Chunks of 4 cut every sequence of the fixture, of 20 hold two at once.
+    for keep in [Keep::Layers, Keep::Chunks(4), Keep::Chunks(20)] {
+        let (again, recomputed) = of(keep);
+        assert!((loss - again).abs() < 1e-6, "{keep:?}: {loss} and {again}");
+        for (name, named) in gradients.iter() {
+            let what = format!("{name}, keeping {keep:?}");
+            close(&what, &recomputed.get(name).expect("a gradient").values, &named.values, 2e-6);
         }
     }
-    let device = model.device();
-    let count = at.len();
-    let at = Tensor::<1, Int>::from_data(TensorData::new(at, [count]), &device);
-    let states = model.state(&case.batch, model.layers()).select(0, at);
-    let labels = Tensor::<1, Int>::from_ints(labels.as_slice(), &device).unsqueeze_dim::<2>(1);
-    let logits = model.logits(states).expect("an output matrix");
-    let ours = -log_softmax(logits, 1).gather(1, labels).mean();
-    report.loss("train/ce_loss", f64::from(values(ours.clone())[0]), &loss);
-    let gradients = by_name(model, config, &ours);
-    for key in fixture.keys().into_iter().filter(|key| key.starts_with("train/ce_grad")) {
+    for key in fixture.keys().into_iter().filter(|key| key.starts_with(gradient_key)) {
         let (shape, theirs) = fixture.expected(&key).expect("a key");
-        if key == "train/ce_grad_norm_all" {
-            let squares = gradients.values().flatten().map(|&g| f64::from(g).powi(2));
-            report.loss(&key, squares.sum::<f64>().sqrt(), &theirs);
+        if key.ends_with("_norm_all") {
+            report.loss(&key, gradients.norm(), &theirs);
             continue;
         }
         let (kind, name) = key["train/".len()..].split_once('/').expect("a parameter");
-        let ours = gradients.get(name).unwrap_or_else(|| panic!("{key}: no such parameter"));
-        let first = kind.strip_prefix("ce_grad_rows").map_or(0, |rows| {
+        let ours = &gradients.get(name).unwrap_or_else(|| panic!("{key}: no such parameter")).values;
+        let first = kind.split_once("_rows").map_or(0, |(_, rows)| {
             rows.split('_').next().and_then(|row| row.parse().ok()).expect("the number of the first row")
         });
-        assert!(kind != "ce_grad" || ours.len() == theirs.len(), "{key}: another shape");
+        assert!(kind.contains("_rows") || ours.len() == theirs.len(), "{key}: another shape");
         let width: usize = shape[1..].iter().product();
-        let ours = &ours[first * width..][..theirs.len()];
-        let largest = theirs.iter().fold(0.0_f64, |max, g| max.max(f64::from(g.abs())));
-        for (i, (a, b)) in ours.iter().zip(&theirs).enumerate() {
-            let error = f64::from(a - b).abs();
-            assert!(error <= RELATIVE * largest, "{key}[{i}]: {a} instead of {b}, largest {largest}");
-        }
+        close(&key, &ours[first * width..][..theirs.len()], &theirs, RELATIVE);
+        report.compared.push(key);
+    }
+    gradients
+}
+
+/// Weights after one step.
+fn step(network: &Generator, gradients: &Parameters, fixture: &Fixture, report: &mut Report) {
+    let mut weights = Parameters::of(network);
+    let mut moments = Moments::new(&weights);
+    let settings = AdamW { betas: [0.9, 0.999], epsilon: 1e-4, weight_decay: 0.01, decay_all: true };
+    settings.step(1, 1e-3, &mut weights, gradients, 1.0, &mut moments);
+    // They are in the module as well.
+    let written = Parameters::of(&weights.put(network.clone()));
+    assert_eq!(written, weights, "weights are put in their places");
+    let prefix = "train/adamw_lr1e-3_eps1e-4_wd0.01/";
+    for key in fixture.keys().into_iter().filter(|key| key.starts_with(prefix)) {
+        let (_, theirs) = fixture.expected(&key).expect("a key");
+        let ours =
+            &weights.get(&key[prefix.len()..]).unwrap_or_else(|| panic!("{key}: no such parameter")).values;
+        report.close(&key, ours, &theirs);
         report.compared.push(key);
     }
 }
 
-/// The gradient of every parameter, by the name that checkpoints give it: what is stacked in ours is taken apart.
-fn by_name(model: &Generator, config: &Config, loss: &Tensor<1>) -> BTreeMap<String, Vec<f32>> {
-    let mut collector = Collector { path: Vec::new(), gradients: loss.backward(), found: BTreeMap::new() };
-    model.visit(&mut collector);
-    let mut named = BTreeMap::new();
-    let (q, kv) = (config.num_attention_heads, config.num_key_value_heads);
-    let (q, kv) = (q * config.head_dim * config.hidden_size, kv * config.head_dim * config.hidden_size);
-    for (path, gradient) in collector.found {
-        let path: Vec<&str> = path.split('.').collect();
-        let mut add = |name: String, part: &[f32]| named.insert(name, part.to_vec());
-        match path[..] {
-            ["embed_tokens"] => add("model.embed_tokens.weight".into(), &gradient),
-            ["norm", "gamma"] => add("model.norm.weight".into(), &gradient),
-            ["lm_head", "weight"] => add("lm_head.weight".into(), &gradient),
-            ["layers", n, ref part @ ..] => {
-                let mut add =
-                    |part: &str, values: &[f32]| add(format!("model.layers.{n}.{part}.weight"), values);
-                match part {
-                    ["qkv", "weight"] => {
-                        add("self_attn.q_proj", &gradient[..q]);
-                        add("self_attn.k_proj", &gradient[q..q + kv]);
-                        add("self_attn.v_proj", &gradient[q + kv..])
-                    }
-                    ["mlp", "gated", "weight"] => {
-                        let (gate, up) = gradient.split_at(gradient.len() / 2);
-                        add("mlp.gate_proj", gate);
-                        add("mlp.up_proj", up)
-                    }
-                    ["attention_norm", "gamma"] => add("input_layernorm", &gradient),
-                    ["mlp_norm", "gamma"] => add("post_attention_layernorm", &gradient),
-                    ["attention_out", "linear", "weight"] => add("self_attn.o_proj", &gradient),
-                    ["mlp", "down", "linear", "weight"] => add("mlp.down_proj", &gradient),
-                    other => panic!("a layer has no {other:?}"),
-                }
-            }
-            ref other => panic!("unknown parameter {other:?}"),
-        };
-    }
-    named
-}
-
-struct Collector {
-    path: Vec<String>,
-    gradients: Gradients,
-    found: BTreeMap<String, Vec<f32>>,
-}
-
-impl ModuleVisitor for Collector {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = param.val().grad(&self.gradients) {
-            self.found.insert(self.path.join("."), values(gradient));
-        }
+fn close(what: &str, ours: &[f32], theirs: &[f32], relative: f64) {
+    let largest = theirs.iter().fold(0.0_f64, |max, g| max.max(f64::from(g.abs())));
+    for (i, (a, b)) in ours.iter().zip(theirs).enumerate() {
+        let error = f64::from(a - b).abs();
+        assert!(error <= relative * largest, "{what}[{i}]: {a} instead of {b}, largest {largest}");
     }
 }

@@ -20,6 +20,24 @@ impl Activation {
     }
 }
 
+impl Activation {
+    /// Its derivative.
+    #[inline(always)]
+    pub(super) fn slope(self, x: f32) -> f32 {
+        match self {
+            Self::Gelu => {
+                // The law of the normal distribution, and its density.
+                let density = crate::exp::exp_nonpositive(-0.5 * x * x) * 0.398_942_3;
+                0.5f32.mul_add(1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2), x * density)
+            }
+            Self::Silu => {
+                let s = logistic(x);
+                s + x * s * (1.0 - s)
+            }
+        }
+    }
+}
+
 /// `1 / (1 + exp(-x))` without overflow.
 #[inline(always)]
 fn logistic(x: f32) -> f32 {

@@ -1,5 +1,7 @@
 //! Embeddings, attention, block, encoder, heads.
 
+mod training;
+
 use super::Config;
 use crate::attention::{AttnSpec, Kv, Packing, PosRule, alibi, attention};
 use crate::checkpoint::{self, Weights};
@@ -150,23 +152,32 @@ impl DnaBert2 {
     /// `visit` is given the number of the state and the state; states it does not keep are freed.
     pub fn states(&self, batch: &PackedBatch, last: usize, mut visit: impl FnMut(usize, Tensor<2>)) {
         let device = self.device();
-        let ids = integers(batch.ids(), &device);
-        let types = match batch.type_ids() {
-            Some(types) => self.token_type_embeddings.val().select(0, integers(types, &device)),
-            None => self.token_type_embeddings.val().narrow(0, 0, 1), // [1, hidden], broadcast
-        };
-        let mut x = self.norm.forward(self.word_embeddings.val().select(0, ids) + types);
+        let words = self.word_embeddings.val().select(0, integers(batch.ids(), &device));
+        let mut x = self.embedded(words, batch);
         let packing = Packing::from_offsets(batch.cu_seqlens());
-        let head_dim = self.hidden_size() / self.heads;
-        let spec = AttnSpec {
-            pos: PosRule::Alibi { slopes: alibi::slopes(self.heads).into(), cap: None },
-            precision: self.precision,
-            ..AttnSpec::new(1.0 / (head_dim as f32).sqrt())
-        };
+        let spec = self.spec();
         visit(0, x.clone());
         for (n, layer) in self.layers.iter().enumerate().take(last) {
             x = layer.forward(x, &packing, self.heads, &spec);
             visit(n + 1, x.clone());
+        }
+    }
+
+    /// State 0 from the rows of the word embedding.
+    fn embedded(&self, words: Tensor<2>, batch: &PackedBatch) -> Tensor<2> {
+        let types = match batch.type_ids() {
+            Some(types) => self.token_type_embeddings.val().select(0, integers(types, &self.device())),
+            None => self.token_type_embeddings.val().narrow(0, 0, 1), // [1, hidden], broadcast
+        };
+        self.norm.forward(words + types)
+    }
+
+    fn spec(&self) -> AttnSpec {
+        let head_dim = self.hidden_size() / self.heads;
+        AttnSpec {
+            pos: PosRule::Alibi { slopes: alibi::slopes(self.heads).into(), cap: None },
+            precision: self.precision,
+            ..AttnSpec::new(1.0 / (head_dim as f32).sqrt())
         }
     }
 

@@ -1,5 +1,7 @@
 //! Embeddings, block, decoder, heads; over whole sequences, or over a cache that grows.
 
+mod training;
+
 use super::Config;
 use crate::attention::{AttnSpec, Kv, MaskRule, Packing, PosRule, Rotary, Selection, attention};
 use crate::cache::{self, CacheError, KvCache, PagePool, Pipeline, PolicyError, Store};
@@ -53,6 +55,8 @@ struct Shape {
     head_dim: usize,
     rotary: Arc<Rotary>,
     precision: Precision,
+    /// Whether the output matrix is the embedding.
+    tied: bool,
 }
 
 /// What a step over caches computed: the states after the last normalisation of all new rows, `[rows, hidden]`.
@@ -108,6 +112,7 @@ impl Generator {
                 head_dim: config.head_dim,
                 rotary: Arc::new(config.rotary(config.max_position_embeddings)),
                 precision,
+                tied: config.tie_word_embeddings,
             },
         })
     }
@@ -286,6 +291,14 @@ impl Generator {
         let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [count]), &self.device());
         self.embed_tokens.val().select(0, ids)
     }
+}
+
+/// Rows of a tensor, in the order given.
+fn select(x: Tensor<2>, rows: &[usize]) -> Tensor<2> {
+    let rows: Vec<i32> = rows.iter().map(|&row| row as i32).collect();
+    let count = rows.len();
+    let device = x.device();
+    x.select(0, Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), &device))
 }
 
 impl Shape {

@@ -1,0 +1,183 @@
+//! Normalisation and gates as single operations of burn's Flex backend, with their gradients: composed of tensor operations each is
+//! a dozen passes over memory.
+
+use super::Activation;
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Dispatch, DispatchDevice, Flex, backend_extension};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use kilobase_kernels::matmul::{self, Rows};
+
+/// The operations.
+#[backend_extension(Autodiff, Flex)]
+pub(super) trait Fused: burn::backend::Backend {
+    /// Root mean square normalisation of rows `[rows, columns]` with factors `[columns]`.
+    fn fused_rms_norm(x: FloatTensor<Self>, gamma: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self>;
+
+    /// `act(gate) * value`, `[rows, 2 * inner] -> [rows, inner]`.
+    fn fused_gated(both: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
+}
+
+/// Whether the kernels compute on this device.
+pub(super) fn serves(device: &Device) -> bool {
+    match device.as_dispatch() {
+        DispatchDevice::Flex(_) => true,
+        DispatchDevice::Autodiff(device) => matches!(device.clone().inner(), DispatchDevice::Flex(_)),
+        #[allow(unreachable_patterns, reason = "other backends are features")]
+        _ => false,
+    }
+}
+
+pub(super) fn rms_norm(x: Tensor<2>, gamma: Tensor<1>, epsilon: f64) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as Fused>::fused_rms_norm(
+        x.into_dispatch(),
+        gamma.into_dispatch(),
+        epsilon,
+    ))
+}
+
+pub(super) fn gated(both: Tensor<2>, activation: Activation) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as Fused>::fused_gated(both.into_dispatch(), activation))
+}
+
+/// Their gradients as operations of a backend without autodiff.
+pub(super) trait FusedBackward: Fused {
+    /// Gradients of `x` and `gamma`.
+    fn rms_norm_backward(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        epsilon: f64,
+        d: FloatTensor<Self>,
+    ) -> [FloatTensor<Self>; 2];
+
+    /// The gradient of `both`.
+    fn gated_backward(
+        both: FloatTensor<Self>,
+        activation: Activation,
+        d: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+}
+
+/// Contiguous f32 numbers.
+struct Numbers(FlexTensor);
+
+impl Numbers {
+    fn new(tensor: FlexTensor) -> Self {
+        assert_eq!(burn::backend::TensorMetadata::dtype(&tensor), DType::F32, "the kernels compute in f32");
+        Self(tensor.to_contiguous())
+    }
+
+    fn all(&self) -> &[f32] {
+        let layout = self.0.layout();
+        &self.0.storage::<f32>()[layout.start_offset()..][..layout.num_elements()]
+    }
+
+    fn rows(&self) -> Rows<'_> {
+        Rows::new(self.all(), self.0.layout().shape()[1])
+    }
+}
+
+fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, shape))
+}
+
+impl Fused for Flex {
+    fn fused_rms_norm(x: FlexTensor, gamma: FlexTensor, epsilon: f64) -> FlexTensor {
+        let (x, gamma) = (Numbers::new(x), Numbers::new(gamma));
+        let columns = gamma.all().len();
+        let mut out = vec![0.0; x.all().len()];
+        matmul::rms_norm(x.rows(), gamma.all(), epsilon as f32, &mut out);
+        tensor(out, [x.rows().rows(), columns])
+    }
+
+    fn fused_gated(both: FlexTensor, activation: Activation) -> FlexTensor {
+        let both = Numbers::new(both);
+        let rows = both.rows().rows();
+        let out = matmul::gated(both.rows(), activation);
+        let inner = out.len() / rows.max(1);
+        tensor(out, [rows, inner])
+    }
+}
+
+impl FusedBackward for Flex {
+    fn rms_norm_backward(x: FlexTensor, gamma: FlexTensor, epsilon: f64, d: FlexTensor) -> [FlexTensor; 2] {
+        let (x, gamma, d) = (Numbers::new(x), Numbers::new(gamma), Numbers::new(d));
+        let (d_x, d_gamma) = matmul::rms_norm_backward(x.rows(), gamma.all(), epsilon as f32, d.rows());
+        let columns = d_gamma.len();
+        [tensor(d_x, [x.rows().rows(), columns]), tensor(d_gamma, [columns])]
+    }
+
+    fn gated_backward(both: FlexTensor, activation: Activation, d: FlexTensor) -> FlexTensor {
+        let (both, d) = (Numbers::new(both), Numbers::new(d));
+        let rows = both.rows().rows();
+        let out = matmul::gated_backward(both.rows(), activation, d.rows());
+        let columns = out.len() / rows.max(1);
+        tensor(out, [rows, columns])
+    }
+}
+
+#[derive(Debug)]
+struct NormStep;
+
+impl<B: FusedBackward> Backward<B, 2> for NormStep {
+    type State = ([NodeId; 2], f64);
+
+    fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let d = gradients.consume::<B>(&ops.node);
+        let ([x, gamma], epsilon) = ops.state;
+        let x = checkpointer.retrieve_node_output(x);
+        let gamma = checkpointer.retrieve_node_output(gamma);
+        let found = B::rms_norm_backward(x, gamma, epsilon, d);
+        for (node, gradient) in ops.parents.into_iter().zip(found) {
+            if let Some(node) = node {
+                gradients.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct GatedStep;
+
+impl<B: FusedBackward> Backward<B, 1> for GatedStep {
+    type State = (NodeId, Activation);
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let d = gradients.consume::<B>(&ops.node);
+        let (both, activation) = ops.state;
+        let found = B::gated_backward(checkpointer.retrieve_node_output(both), activation, d);
+        let [node] = ops.parents;
+        if let Some(node) = node {
+            gradients.register::<B>(node.id, found);
+        }
+    }
+}
+
+impl<B: FusedBackward, C: CheckpointStrategy> Fused for Autodiff<B, C> {
+    fn fused_rms_norm(x: FloatTensor<Self>, gamma: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self> {
+        match NormStep.prepare::<C>([x.node(), gamma.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut step) => {
+                let ids = [step.checkpoint(&x), step.checkpoint(&gamma)];
+                let out = B::fused_rms_norm(x.into_primitive(), gamma.into_primitive(), epsilon);
+                step.finish((ids, epsilon), out)
+            }
+            OpsKind::UnTracked(step) => {
+                step.finish(B::fused_rms_norm(x.into_primitive(), gamma.into_primitive(), epsilon))
+            }
+        }
+    }
+
+    fn fused_gated(both: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        match GatedStep.prepare::<C>([both.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut step) => {
+                let id = step.checkpoint(&both);
+                step.finish((id, activation), B::fused_gated(both.into_primitive(), activation))
+            }
+            OpsKind::UnTracked(step) => step.finish(B::fused_gated(both.into_primitive(), activation)),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The folder of a run: checkpoints that appear whole, the newest few of them, and a lock.
+//!
+//! A checkpoint is a folder `step-000000100` with the model as a Hugging Face directory, and beside it what training needs to go
+//! on. It is written under another name, brought to the disk and renamed, so one that has its name is whole.
+
+use super::Error;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// How unfinished checkpoints begin.
+const TEMPORARY: &str = ".kilobase-step-";
+/// How finished ones begin.
+const PREFIX: &str = "step-";
+/// The file whose lock says that a run is at work.
+const LOCK: &str = ".kilobase-lock";
+
+/// A run's folder.
+#[derive(Debug)]
+pub struct Store {
+    folder: PathBuf,
+    keep: usize,
+    /// Held for as long as the run is at work.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens a folder, which is made if it is not there, and clears away what a killed run left unfinished.
+    pub fn open(folder: &Path, keep: usize) -> Result<Self, Error> {
+        fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        let path = folder.join(LOCK);
+        let lock = File::create(&path).map_err(Error::io(&path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::Busy { path: folder.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(Error::Io { path, source }),
+        }
+        let store = Self { folder: folder.to_owned(), keep, _lock: lock };
+        for (name, path) in store.entries()? {
+            if name.starts_with(TEMPORARY) {
+                fs::remove_dir_all(&path).map_err(Error::io(&path))?;
+            }
+        }
+        Ok(store)
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn entries(&self) -> Result<Vec<(String, PathBuf)>, Error> {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(Error::io(&self.folder))? {
+            let entry = entry.map_err(Error::io(&self.folder))?;
+            all.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
+        }
+        Ok(all)
+    }
+
+    /// The checkpoints, newest first.
+    pub fn checkpoints(&self) -> Result<Vec<(u64, PathBuf)>, Error> {
+        let step = |(name, path): (String, PathBuf)| Some((name.strip_prefix(PREFIX)?.parse().ok()?, path));
+        let mut all: Vec<(u64, PathBuf)> = self.entries()?.into_iter().filter_map(step).collect();
+        all.sort_unstable_by_key(|(step, _)| std::cmp::Reverse(*step));
+        Ok(all)
+    }
+
+    /// Removes all checkpoints.
+    pub fn clear(&self) -> Result<(), Error> {
+        for (_, path) in self.checkpoints()? {
+            remove(&path)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a checkpoint of what `write` puts into a folder, and removes the oldest ones.
+    pub fn save(&self, step: u64, write: impl FnOnce(&Path) -> Result<(), Error>) -> Result<PathBuf, Error> {
+        let path = self.folder.join(format!("{PREFIX}{step:09}"));
+        // Dropped on an error, and with it what was written so far.
+        let temporary = tempfile::Builder::new()
+            .prefix(TEMPORARY)
+            .tempdir_in(&self.folder)
+            .map_err(Error::io(&self.folder))?;
+        write(temporary.path())?;
+        open_to_all(temporary.path()).map_err(Error::io(&path))?;
+        sync(temporary.path());
+        if path.exists() {
+            remove(&path)?;
+        }
+        fs::rename(temporary.keep(), &path).map_err(Error::io(&path))?;
+        sync(&self.folder);
+        for (_, old) in self.checkpoints()?.into_iter().skip(self.keep) {
+            remove(&old)?;
+        }
+        Ok(path)
+    }
+}
+
+/// Takes the name away first: what is half removed has no checkpoint's name.
+fn remove(path: &Path) -> Result<(), Error> {
+    let parent = path.parent().expect("a checkpoint lies in a folder");
+    let name = path.file_name().expect("a checkpoint has a name").to_string_lossy().into_owned();
+    let old = parent.join(format!("{TEMPORARY}{name}.old"));
+    fs::rename(path, &old).map_err(Error::io(path))?;
+    fs::remove_dir_all(&old).map_err(Error::io(&old))
+}
+
+/// A new name lasts through a power cut only when its folder is on the disk. Not every system lets a folder be opened.
+fn sync(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+}
+
+#[cfg(unix)]
+fn open_to_all(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
+}
+
+#[cfg(not(unix))]
+fn open_to_all(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Writes a file and brings it to the disk; for files of a checkpoint that is not finished.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let mut file = File::create(path).map_err(Error::io(path))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io(path))
+}
+
+/// Reads a JSON file of a checkpoint.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let bytes = fs::read(path).map_err(Error::io(path))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Error::Damaged { path: path.to_owned(), reason: error.to_string() })
+}
+
+/// A number that is read back with the same bits: written as text, since JSON readers may round.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Exact(pub f64);
+
+impl From<Exact> for String {
+    fn from(exact: Exact) -> Self {
+        format!("{:e}", exact.0)
+    }
+}
+
+impl TryFrom<String> for Exact {
+    type Error = std::num::ParseFloatError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != LOCK)
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_newest_are_kept_and_failures_leave_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 2).unwrap();
+        for step in [1, 2, 10, 3] {
+            store.save(step, |path| write_file(&path.join("a"), b"a")).unwrap();
+        }
+        assert_eq!(names(folder.path()), ["step-000000003", "step-000000010"]);
+        let failed = store.save(11, |path| {
+            write_file(&path.join("a"), b"half")?;
+            Err(Error::recipe("a", "full"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(names(folder.path()), ["step-000000003", "step-000000010"]);
+        assert_eq!(store.checkpoints().unwrap()[0].0, 10);
+    }
+
+    #[test]
+    fn leftovers_are_cleared_and_two_runs_do_not_share_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join(".kilobase-step-x/sub")).unwrap();
+        let store = Store::open(folder.path(), 1).unwrap();
+        assert!(names(folder.path()).is_empty());
+        assert!(matches!(Store::open(folder.path(), 1), Err(Error::Busy { .. })));
+        drop(store);
+        Store::open(folder.path(), 1).unwrap();
+    }
+
+    #[test]
+    fn numbers_keep_their_bits() {
+        for x in [0.1 + 0.2, 1.0 / 3.0, f64::MAX, 5e-324, 1e23] {
+            let text = serde_json::to_string(&Exact(x)).unwrap();
+            assert_eq!(serde_json::from_str::<Exact>(&text).unwrap().0.to_bits(), x.to_bits(), "{text}");
+        }
+    }
+}

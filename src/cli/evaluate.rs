@@ -1,0 +1,137 @@
+//! `kilobase evaluate`: how good a fine-tuned model is, beside a baseline that costs next to nothing.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::ensure;
+use kilobase::data::export::AtomicFile;
+use kilobase::models::train::logistic::Logistic;
+use kilobase::models::train::metrics::{Metrics, measure};
+use serde_json::json;
+
+use super::Ctx;
+use super::args::ModelArgs;
+use super::classifier::Classifier;
+use super::exit::Usage;
+use super::finetune::rows::Rows;
+use super::output::{Stdout, Summary, shown};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Labelled sequences to measure on: tables of sequence and class (CSV or TSV), or FASTA with class= in the headers
+    #[arg(value_name = "FILE", required = true)]
+    test: Vec<PathBuf>,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Train a logistic regression over k-mers on these sequences and measure it as well
+    #[arg(long, value_name = "FILE", requires = "dev")]
+    train: Option<PathBuf>,
+    /// Sequences that decide how long the regression is trained, and with which k
+    #[arg(long, value_name = "FILE", requires = "train")]
+    dev: Option<PathBuf>,
+    /// Longest k-mers of the regression
+    #[arg(long, value_name = "K", default_value = "6", value_parser = clap::value_parser!(u8).range(1..=8))]
+    k: u8,
+    /// Table to write, one line a method; - is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+    /// Replace an output that exists
+    #[arg(long)]
+    force: bool,
+}
+
+pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
+    let file = (args.output.as_os_str() != "-").then_some(args.output.as_path());
+    if let Some(path) = file {
+        AtomicFile::check(path, args.force)?;
+    }
+    if args.model.model.is_none() && args.train.is_none() {
+        let reason =
+            "nothing to measure; name a fine-tuned model with -m, or --train and --dev for the baseline";
+        return Err(Usage(reason.to_owned()).into());
+    }
+    let test = Rows::read(&args.test)?;
+    let mut measured: Vec<(String, Metrics)> = Vec::new();
+    if let Some(name) = &args.model.model {
+        let classifier = Classifier::load(&args.model, ctx)?;
+        let labels = test.labels(&classifier.classes)?;
+        let laws = classifier.laws(&test.ids(&classifier.tokens())?)?.concat();
+        measured.push((name.clone(), measure(&laws, &labels, classifier.classes.len())));
+    }
+    if let (Some(train), Some(dev)) = (&args.train, &args.dev) {
+        let (name, metrics) = baseline(args, train, dev, &test, ctx)?;
+        measured.push((name, metrics));
+    }
+    let table = table(&measured);
+    match file {
+        Some(path) => {
+            let mut out = AtomicFile::create(path, args.force)?;
+            out.write_all(table.as_bytes())?;
+            out.commit()?;
+        }
+        // With --json the document says it all.
+        None if !ctx.json => {
+            let mut out = Stdout::new();
+            out.write_all(table.as_bytes())?;
+            out.flush()?;
+        }
+        None => {}
+    }
+    let all = measured.iter().map(|(name, metrics)| json!({ "method": name, "measures": metrics }));
+    let summary = Summary::new("evaluate").fact("sequences", test.sequences.len());
+    let summary = if ctx.json { summary.fact("methods", all.collect::<Vec<_>>()) } else { summary };
+    ctx.console.summary(&summary.fact("output", shown(file)), false)
+}
+
+/// The regression whose longest k-mers are best for the development set.
+fn baseline(
+    args: &Args,
+    train: &Path,
+    dev: &Path,
+    test: &Rows,
+    ctx: &Ctx,
+) -> anyhow::Result<(String, Metrics)> {
+    let (train, dev) = (Rows::read(&[train.to_owned()])?, Rows::read(&[dev.to_owned()])?);
+    let classes = train.classes()?;
+    let (train_labels, dev_labels) = (train.labels(&classes)?, dev.labels(&classes)?);
+    let (train_texts, dev_texts) = (texts_of(&train), texts_of(&dev));
+    let mut best: Option<(u8, f64, Logistic)> = None;
+    for k in (2..=args.k.max(2)).step_by(2) {
+        let k = k.min(args.k);
+        let (train, dev) = ((&train_texts[..], &train_labels[..]), (&dev_texts[..], &dev_labels[..]));
+        let model = Logistic::train(usize::from(k), classes.len(), train, dev, ctx.seed);
+        let loss = model.measure(&dev_texts, &dev_labels).loss;
+        ctx.console.detail(format_args!("{k}-mer logistic regression: development set loss {loss:.4}"));
+        if best.as_ref().is_none_or(|(_, lowest, _)| loss < *lowest) {
+            best = Some((k, loss, model));
+        }
+    }
+    let (k, _, model) = best.expect("at least one k");
+    ensure!(!test.sequences.is_empty(), "no sequences to measure on");
+    let metrics = model.measure(&texts_of(test), &test.labels(&classes)?);
+    Ok((format!("logistic regression, 1- to {k}-mers"), metrics))
+}
+
+fn texts_of(rows: &Rows) -> Vec<&[u8]> {
+    rows.sequences.iter().map(Vec::as_slice).collect()
+}
+
+fn table(measured: &[(String, Metrics)]) -> String {
+    let area = |area: Option<f64>| area.map_or_else(|| "NA".to_owned(), |area| format!("{area:.4}"));
+    let header =
+        "method\tsequences\taccuracy\tmcc\tmacro_f1\tauroc\tauprc\tloss\tcalibration_error\n".to_owned();
+    let line = |(name, m): &(String, Metrics)| {
+        format!(
+            "{name}\t{}\t{:.4}\t{:.4}\t{:.4}\t{}\t{}\t{:.4}\t{:.4}\n",
+            m.count,
+            m.accuracy,
+            m.mcc,
+            m.macro_f1,
+            area(m.auroc),
+            area(m.auprc),
+            m.loss,
+            m.calibration_error
+        )
+    };
+    std::iter::once(header).chain(measured.iter().map(line)).collect::<Vec<_>>().concat()
+}

@@ -1,0 +1,184 @@
+//! `kilobase finetune`, `predict` and `evaluate` as users type them, on sequences that differ in one motif.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use predicates::prelude::*;
+use tempfile::TempDir;
+
+/// A decoder of random weights.
+const DECODER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/generator-tiny");
+/// A small decoder, which is trained for a moment.
+const RECIPE: &str = r#"
+goal = "causal"
+[model]
+model_type = "llama"
+hidden_size = 32
+num_hidden_layers = 1
+num_attention_heads = 2
+intermediate_size = 48
+[tokenizer]
+kmer = 3
+[[data]]
+name = "lambda"
+files = ["lambda.fa.gz"]
+[batch]
+window = 192
+windows = 4
+[optimizer]
+learning_rate = 3e-3
+[schedule]
+steps = 60
+[held_out]
+markov = 0
+"#;
+/// A DNABERT-2 of random weights.
+const ENCODER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/demo-model");
+
+/// The program with nothing of the environment that changes what it does.
+fn kilobase<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = Command::cargo_bin("kilobase").expect("the program is built for its tests");
+    for name in ["KILOBASE_DEVICE", "KILOBASE_THREADS", "KILOBASE_OFFLINE"] {
+        command.env_remove(name);
+    }
+    command.args(arguments);
+    command
+}
+
+/// Tables of sequences; those of class `tata` have a motif at a fixed place.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut seed = 1_u32;
+    let mut table = |name: &str, rows: usize| {
+        let mut text = "sequence,label\n".to_owned();
+        for row in 0..rows {
+            let mut sequence: Vec<u8> = (0..36)
+                .map(|_| {
+                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    b"ACGT"[(seed >> 30) as usize]
+                })
+                .collect();
+            if row % 2 == 1 {
+                sequence[12..24].copy_from_slice(b"TATAAATATAAA");
+            }
+            let class = if row % 2 == 1 { "tata" } else { "other" };
+            text += &format!("{},{class}\n", String::from_utf8(sequence).unwrap());
+        }
+        fs::write(folder.path().join(name), text).expect("written");
+    };
+    table("train.csv", 160);
+    table("dev.csv", 40);
+    table("test.csv", 60);
+    folder
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+struct Files {
+    train: PathBuf,
+    dev: PathBuf,
+    test: PathBuf,
+    out: PathBuf,
+}
+
+fn files(folder: &TempDir) -> Files {
+    let at = |name: &str| folder.path().join(name);
+    Files { train: at("train.csv"), dev: at("dev.csv"), test: at("test.csv"), out: at("out") }
+}
+
+/// The Matthews correlation of each method in a table of `evaluate`.
+fn mcc(table: &str) -> Vec<f64> {
+    table.lines().skip(1).map(|line| line.split('\t').nth(3).unwrap().parse().unwrap()).collect()
+}
+
+#[test]
+fn classifiers_are_trained_measured_and_used() {
+    let start = tempfile::tempdir().expect("a temporary folder");
+    let lambda = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/lambda.fa.gz");
+    fs::copy(lambda, start.path().join("lambda.fa.gz")).expect("copied");
+    fs::write(start.path().join("recipe.toml"), RECIPE).expect("written");
+    let decoder = start.path().join("run");
+    let recipe = start.path().join("recipe.toml");
+    kilobase(["pretrain", text(&recipe), "-o", text(&decoder), "-q"]).assert().success();
+    let low_rank = "--learning-rate 1e-2 --epochs 14 --warmup 5 --lora-rank 4 --lora-target q_proj --lora-target v_proj \
+                    --lora-target o_proj --lora-target down_proj";
+    for (model, flags) in [
+        (ENCODER, "--learning-rate 2e-3 --epochs 6 --warmup 5"),
+        (text(&decoder), "--learning-rate 3e-3 --epochs 10 --warmup 5"),
+        (text(&decoder), low_rank),
+    ] {
+        let folder = folder();
+        let files = files(&folder);
+        let line =
+            ["finetune", text(&files.train), "--dev", text(&files.dev), "-m", model, "-o", text(&files.out)];
+        kilobase(line.into_iter().chain(flags.split_whitespace()))
+            .assert()
+            .success()
+            .stderr(predicate::str::contains("2 classes").and(predicate::str::contains("best step")));
+        let line = ["evaluate", text(&files.test), "-m", text(&files.out), "-q"];
+        let baseline = ["--train", text(&files.train), "--dev", text(&files.dev), "--k", "4"];
+        let output = kilobase(line.into_iter().chain(baseline)).assert().success();
+        let table = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+        let found = mcc(&table);
+        assert_eq!(found.len(), 2, "{table}");
+        assert!(found[0] > 0.8 && found[1] > 0.8, "{flags}: {table}");
+        // The same classes for the same sequences, from FASTA.
+        let fasta = folder.path().join("a.fa");
+        fs::write(
+            &fasta,
+            ">a\nACGTGGCATCGATATAAATATAAACGGCATTACGGA\n>b\nACGTGGCATCGACCGTACGGTTACCGGCATTACGGA\n",
+        )
+        .unwrap();
+        kilobase(["predict", text(&fasta), "-m", text(&files.out), "-q"]).assert().success().stdout(
+            predicate::str::contains("record\tclass\tp_other\tp_tata\na\ttata\t")
+                .and(predicate::str::contains("\nb\tother\t")),
+        );
+        let adapter = files.out.join("adapter");
+        assert_eq!(adapter.join("adapter_config.json").is_file(), flags.contains("lora"));
+        assert_eq!(adapter.join("adapter_model.safetensors").is_file(), flags.contains("lora"));
+    }
+}
+
+#[test]
+fn labels_that_cannot_be_learnt_are_refused_by_name() {
+    let folder = folder();
+    let files = files(&folder);
+    let run = |train: &Path, dev: &Path| {
+        let line = ["finetune", text(train), "--dev", text(dev), "-m", DECODER, "-o", text(&files.out)];
+        let assert = kilobase(line).assert().failure();
+        assert!(!files.out.exists());
+        String::from_utf8(assert.get_output().stderr.clone()).unwrap()
+    };
+    let other = folder.path().join("other.csv");
+    fs::write(&other, "sequence,label\nACGTACGT,tata\nACGTACGT,gcbox\n").unwrap();
+    let error = run(&files.train, &other);
+    assert!(
+        error.contains(
+            "other.csv: line 3 is of class gcbox, which the training set has not; it has other, tata"
+        ),
+        "{error}"
+    );
+    fs::write(&other, "sequence,label\nACGTACGT,tata\n").unwrap();
+    assert!(
+        run(&other, &files.dev).contains("at least two classes are needed; the training set has one (tata)")
+    );
+    fs::write(&other, "sequence,label\nACGTACGT\n").unwrap();
+    assert!(run(&other, &files.dev).contains("other.csv: line 2"));
+    let line =
+        ["finetune", text(&files.train), "--dev", text(&files.dev), "-m", DECODER, "-o", text(&files.out)];
+    kilobase(line.into_iter().chain(["--lora-rank", "2", "--lora-target", "query"]))
+        .assert()
+        .failure()
+        .stderr(
+            predicate::str::contains("no module ends in query; there are")
+                .and(predicate::str::contains("q_proj")),
+        );
+    // A model that is no classifier predicts nothing.
+    kilobase(["evaluate", text(&files.test), "-m", DECODER])
+        .assert()
+        .failure()
+        .stderr(predicate::str::contains("kilobase finetune makes a classifier"));
+}
