@@ -66,8 +66,8 @@ pub(super) trait FusedBackward: Fused {
 struct Numbers(FlexTensor);
 
 impl Numbers {
-    fn new(tensor: FlexTensor) -> Self {
-        assert_eq!(burn::backend::TensorMetadata::dtype(&tensor), DType::F32, "the kernels compute in f32");
+    fn new(tensor: &FlexTensor) -> Self {
+        assert_eq!(burn::backend::TensorMetadata::dtype(tensor), DType::F32, "the kernels compute in f32");
         Self(tensor.to_contiguous())
     }
 
@@ -87,7 +87,7 @@ fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
 
 impl Fused for Flex {
     fn fused_rms_norm(x: FlexTensor, gamma: FlexTensor, epsilon: f64) -> FlexTensor {
-        let (x, gamma) = (Numbers::new(x), Numbers::new(gamma));
+        let (x, gamma) = (Numbers::new(&x), Numbers::new(&gamma));
         let columns = gamma.all().len();
         let mut out = vec![0.0; x.all().len()];
         matmul::rms_norm(x.rows(), gamma.all(), epsilon as f32, &mut out);
@@ -95,7 +95,7 @@ impl Fused for Flex {
     }
 
     fn fused_gated(both: FlexTensor, activation: Activation) -> FlexTensor {
-        let both = Numbers::new(both);
+        let both = Numbers::new(&both);
         let rows = both.rows().rows();
         let out = matmul::gated(both.rows(), activation);
         let inner = out.len() / rows.max(1);
@@ -105,14 +105,14 @@ impl Fused for Flex {
 
 impl FusedBackward for Flex {
     fn rms_norm_backward(x: FlexTensor, gamma: FlexTensor, epsilon: f64, d: FlexTensor) -> [FlexTensor; 2] {
-        let (x, gamma, d) = (Numbers::new(x), Numbers::new(gamma), Numbers::new(d));
+        let (x, gamma, d) = (Numbers::new(&x), Numbers::new(&gamma), Numbers::new(&d));
         let (d_x, d_gamma) = matmul::rms_norm_backward(x.rows(), gamma.all(), epsilon as f32, d.rows());
         let columns = d_gamma.len();
         [tensor(d_x, [x.rows().rows(), columns]), tensor(d_gamma, [columns])]
     }
 
     fn gated_backward(both: FlexTensor, activation: Activation, d: FlexTensor) -> FlexTensor {
-        let (both, d) = (Numbers::new(both), Numbers::new(d));
+        let (both, d) = (Numbers::new(&both), Numbers::new(&d));
         let rows = both.rows().rows();
         let out = matmul::gated_backward(both.rows(), activation, d.rows());
         let columns = out.len() / rows.max(1);

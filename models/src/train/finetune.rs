@@ -162,7 +162,7 @@ impl Job<'_> {
                     break 'epochs;
                 }
                 step += 1;
-                let (batch, labels) = self.batch(self.train, rows);
+                let (batch, labels) = Self::batch(self.train, rows);
                 gradients.clear();
                 let (loss, _) = gradient::classify(&network, &batch, &labels, Some(&mut gradients));
                 let of_trained = adapter.as_ref().map(|adapter| adapter.gradients(&gradients));
@@ -210,7 +210,7 @@ impl Job<'_> {
         Ok(Outcome { best_step, steps: step, dev, trained, parameters: weights.len() })
     }
 
-    fn batch(&self, from: &Labelled, rows: &[usize]) -> (PackedBatch, Vec<usize>) {
+    fn batch(from: &Labelled, rows: &[usize]) -> (PackedBatch, Vec<usize>) {
         let mut batch = PackedBatch::default();
         for &row in rows {
             batch.push(&from.ids[row], None).expect("no types");
@@ -223,7 +223,7 @@ impl Job<'_> {
         let rows: Vec<usize> = (0..self.dev.ids.len()).collect();
         let mut laws = Vec::new();
         for rows in rows.chunks(self.settings.batch.max(64)) {
-            let (batch, labels) = self.batch(self.dev, rows);
+            let (batch, labels) = Self::batch(self.dev, rows);
             let (_, logits) = gradient::classify(&plain, &batch, &labels, None);
             laws.extend(logits.chunks_exact(self.classes).flat_map(law));
         }

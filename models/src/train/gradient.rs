@@ -156,13 +156,12 @@ fn layers<N: Network>(
     let (loss, d_states) = head(network, &states.clone().inner(), example, objective, scale, gradients);
     let mut d = leaf.backward(states, d_states, network, gradients);
     for (n, input) in inputs.into_iter().enumerate().rev() {
-        d = match chunk {
-            Some(most) => chunks::backward(network, n, &input, &d, batch, most, gradients),
-            None => {
-                let leaf = Leaf::new(input);
-                let out = network.layer(n, leaf.0.clone(), batch);
-                leaf.backward(out, d, network, gradients)
-            }
+        d = if let Some(most) = chunk {
+            chunks::backward(network, n, &input, &d, batch, most, gradients)
+        } else {
+            let leaf = Leaf::new(input);
+            let out = network.layer(n, leaf.0.clone(), batch);
+            leaf.backward(out, d, network, gradients)
         };
     }
     let leaf = Leaf::new(words);

@@ -141,12 +141,11 @@ fn newest(store: &Store, setup: &Setup, report: &mut dyn FnMut(String)) -> Resul
 fn begin(store: &Store, setup: &Setup) -> Result<PathBuf, Error> {
     store.save(0, |path| {
         setup.write_model_files(path)?;
-        match setup.start()? {
-            Some(start) => write_safetensors(&path.join(WEIGHTS), start, Precision::F32)?,
-            None => {
-                let tensors = random(setup.expected()?, setup.seed);
-                write_safetensors(&path.join(WEIGHTS), tensors, Precision::F32)?;
-            }
+        if let Some(start) = setup.start()? {
+            write_safetensors(&path.join(WEIGHTS), start, Precision::F32)?;
+        } else {
+            let tensors = random(setup.expected()?, setup.seed);
+            write_safetensors(&path.join(WEIGHTS), tensors, Precision::F32)?;
         }
         write_state(path, &State::new(setup.plan.clone()))
     })

@@ -236,8 +236,8 @@ impl Recipe {
         }
         let mut names: Vec<&str> = self.data.iter().map(|data| data.name.as_str()).collect();
         names.sort_unstable();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return refuse("data", format!("two are named {}", pair[0]));
+        if let Some([name, _]) = names.array_windows().find(|[a, b]| a == b) {
+            return refuse("data", format!("two are named {name}"));
         }
         let BatchRecipe { window, windows, accumulate, masked, .. } = self.batch;
         for (field, value) in [("batch.windows", windows), ("batch.accumulate", accumulate)] {

@@ -44,12 +44,8 @@ impl Lanes {
     #[inline(always)]
     pub(super) fn sides(left: &[f32; LANES / 2], right: &[f32; LANES / 2]) -> Self {
         let mut out = [0.0; LANES];
-        for lane in 0..LANES / 2 {
-            out[lane] = left[lane];
-        }
-        for lane in 0..LANES / 2 {
-            out[LANES / 2 + lane] = right[lane];
-        }
+        out[..LANES / 2].copy_from_slice(left);
+        out[LANES / 2..].copy_from_slice(right);
         Self(out)
     }
 

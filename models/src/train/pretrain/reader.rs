@@ -37,8 +37,11 @@ impl Setup {
             });
         }
         let batch = PackedBatch::from_encodings(&encodings);
-        let lengths: Vec<usize> =
-            encodings.iter().flat_map(|encoding| &encoding.spans).map(|span| span.len()).collect();
+        let lengths: Vec<usize> = encodings
+            .iter()
+            .flat_map(|encoding| &encoding.spans)
+            .map(kilobase_data::tokenize::Span::len)
+            .collect();
         let special = |encoding: &Encoding| encoding.special.clone();
         let (example, next) = match self.recipe.goal {
             Goal::Causal | Goal::Factorised => (Example::causal(batch, |id| self.counts(id)), 1),

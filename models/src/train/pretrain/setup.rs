@@ -49,7 +49,7 @@ impl Setup {
         files.push((CONFIG.to_owned(), text));
         let bases = Bases::new(&*tokenizer).map(Arc::new);
         let k = bases.as_ref().map_or(1, |bases| bases.k());
-        if recipe.batch.window % k != 0 {
+        if !recipe.batch.window.is_multiple_of(k) {
             let reason = format!("{} bases, no multiple of the {k} of a token", recipe.batch.window);
             return Err(Error::recipe("batch.window", reason));
         }
@@ -205,8 +205,11 @@ fn differing(found: &Value, expected: &Value) -> (String, String) {
     (found.to_string(), expected.to_string())
 }
 
+/// Names and contents.
+type Files = Vec<(String, Vec<u8>)>;
+
 /// The tokenizer and its files.
-fn tokenizer(recipe: &Recipe) -> Result<(Box<dyn Tokenizer>, Vec<(String, Vec<u8>)>), Error> {
+fn tokenizer(recipe: &Recipe) -> Result<(Box<dyn Tokenizer>, Files), Error> {
     let folder = match (&recipe.tokenizer, &recipe.start) {
         (Some(TokenizerRecipe::Kmer(k)), _) => {
             if !(1..=8).contains(k) {
