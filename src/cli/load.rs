@@ -85,7 +85,8 @@ fn resolve(name: &str, args: &ModelArgs, console: &Console) -> anyhow::Result<st
     Ok(hub::resolve(&name, options)?)
 }
 
-fn tokenizer(path: Option<&Path>, model: &Path) -> anyhow::Result<Box<dyn Tokenizer>> {
+/// The tokenizer at `path`, a folder or a `tokenizer.json`, or else that of the model.
+pub(super) fn tokenizer(path: Option<&Path>, model: &Path) -> anyhow::Result<Box<dyn Tokenizer>> {
     match path {
         Some(file) if file.is_file() => Ok(Box::new(HfTokenizer::from_file(file)?)),
         other => Ok(tokenize::from_dir(other.unwrap_or(model))?),
