@@ -176,12 +176,13 @@ impl Job<'_> {
     }
 
     fn work(&mut self, portion: &[Window], progress: &Progress) -> anyhow::Result<()> {
-        let dropped = |window: &Window| match self.trim {
+        let (trim, tokenizer) = (self.trim, self.tokenizer);
+        let dropped = |window: &Window| match trim {
             Some(k) if window.bases.len() > k => window.bases.len() % k,
             _ => 0,
         };
         let special = !self.args.no_special;
-        let encode = |window: &Window| self.tokenizer.encode(&window.bases[dropped(window)..], special);
+        let encode = |window: &Window| tokenizer.encode(&window.bases[dropped(window)..], special);
         let encodings: Vec<Result<Encoding, Error>> = portion.par_iter().map(encode).collect();
         for (window, encoding) in portion.iter().zip(encodings) {
             let encoding = encoding.map_err(|error| {
@@ -190,7 +191,7 @@ impl Job<'_> {
             })?;
             let start = (window.start + dropped(window)) as u64;
             let end = (window.start + window.bases.len()) as u64;
-            self.count(window, &encoding, start)?;
+            self.count(window, dropped(window), &encoding)?;
             self.totals.trimmed += dropped(window) as u64;
             self.writer.push(Sequence { record: &window.record, start, end }, &encoding)?;
             progress.inc(window.bases.len() as u64);
@@ -198,7 +199,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn count(&mut self, window: &Window, encoding: &Encoding, start: u64) -> anyhow::Result<()> {
+    fn count(&mut self, window: &Window, dropped: usize, encoding: &Encoding) -> anyhow::Result<()> {
         let totals = &mut self.totals;
         totals.sequences += 1;
         totals.bases += window.bases.len() as u64;
@@ -213,13 +214,15 @@ impl Job<'_> {
             .enumerate()
         {
             if at == 0 && self.args.unknown == Unknown::Error {
-                let text = String::from_utf8_lossy(&window.bases[span.start..span.end.min(span.start + 40)])
-                    .into_owned();
+                let text = String::from_utf8_lossy(
+                    &window.bases[dropped..][span.start..span.end.min(span.start + 40)],
+                )
+                .into_owned();
                 bail!(
                     "record {}: the tokenizer has no token for {} at base {}; --unknown allow reads it as an unknown one",
                     window.record.escape_debug(),
                     text.escape_debug(),
-                    start + span.start as u64
+                    window.start + dropped + span.start
                 );
             }
             totals.unknown += 1;

@@ -12,6 +12,8 @@ pub(crate) struct Text {
     now: Stretch,
     at: usize,
     more: More,
+    /// What [`peek`](Self::peek) met; what was read before it comes first.
+    failure: Option<io::Error>,
 }
 
 enum Stretch {
@@ -27,15 +29,15 @@ enum More {
 
 impl Text {
     pub(super) fn mapped(map: Mmap) -> Self {
-        Self { now: Stretch::Mapped(map), at: 0, more: More::Nothing }
+        Self { now: Stretch::Mapped(map), at: 0, more: More::Nothing, failure: None }
     }
 
     pub(super) fn stream(inner: Box<dyn Read + Send>) -> Self {
-        Self { now: Stretch::Owned(Vec::new()), at: 0, more: More::Stream(inner) }
+        Self { now: Stretch::Owned(Vec::new()), at: 0, more: More::Stream(inner), failure: None }
     }
 
     pub(super) fn ahead(ahead: Ahead) -> Self {
-        Self { now: Stretch::Owned(Vec::new()), at: 0, more: More::Ahead(ahead) }
+        Self { now: Stretch::Owned(Vec::new()), at: 0, more: More::Ahead(ahead), failure: None }
     }
 
     #[inline]
@@ -55,10 +57,18 @@ impl Text {
     pub(super) fn peek(&mut self, count: usize) -> io::Result<&[u8]> {
         while self.stretch().len() - self.at < count {
             let mut joined = self.stretch()[self.at..].to_vec();
-            let Some(more) = self.next()? else { break };
-            joined.extend(more);
+            match self.next() {
+                Ok(Some(more)) => joined.extend(more),
+                Ok(None) => break,
+                Err(failure) if joined.is_empty() => return Err(failure),
+                Err(failure) => self.failure = Some(failure),
+            }
+            let failed = self.failure.is_some();
             self.now = Stretch::Owned(joined);
             self.at = 0;
+            if failed {
+                break;
+            }
         }
         let rest = &self.stretch()[self.at..];
         Ok(&rest[..rest.len().min(count)])
@@ -66,6 +76,9 @@ impl Text {
 
     /// The stretch after this one.
     fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         match &mut self.more {
             More::Nothing => Ok(None),
             More::Ahead(ahead) => ahead.next(),

@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     };
     let mut trainer = Trainer::new(options).map_err(|error| Usage(error.to_string()))?;
     let sources = args.input.sources()?;
-    let (mut records, mut letters) = (0, 0);
+    let (mut records, mut letters) = (0_u64, 0_u64);
     let mut record = Record::default();
     let progress = Progress::new(&ctx.console, None, "bases");
     for source in &sources {
