@@ -34,6 +34,9 @@ mod progress;
 mod records;
 mod scan;
 mod score;
+mod stats;
+mod tokenize;
+mod tokenizer;
 mod variants;
 
 use exit::Exit;
@@ -57,6 +60,12 @@ Exit codes: 0 done, 1 an error in the data or the run, 2 an error in the command
 #[derive(Debug, Subcommand)]
 #[allow(clippy::large_enum_variant, reason = "there is one, for as long as the program runs")]
 enum Command {
+    /// Show what FASTA and FASTQ files hold: records, bases, lengths, qualities
+    Stats(stats::Args),
+    /// Turn sequences into token ids: FASTA or FASTQ in, npy, safetensors or TSV out
+    Tokenize(tokenize::Args),
+    /// Train tokenizers, look into them, turn ids back into sequences
+    Tokenizer(tokenizer::Args),
     /// Turn sequences into embeddings: FASTA or FASTQ in, npy, safetensors or TSV out
     Embed(embed::Args),
     /// Tell how probable sequences are under a decoder: log-likelihoods, bits per base, tracks
@@ -169,6 +178,9 @@ pub(crate) fn main() -> Exit {
 
 fn run(command: Command, ctx: &Ctx) -> anyhow::Result<()> {
     match command {
+        Command::Stats(args) => stats::run(&args, ctx),
+        Command::Tokenize(args) => tokenize::run(&args, ctx),
+        Command::Tokenizer(args) => tokenizer::run(&args, ctx),
         Command::Embed(args) => embed::run(&args, ctx),
         Command::Score(args) => score::run(&args, ctx),
         Command::Variants(args) => variants::run(&args, ctx),

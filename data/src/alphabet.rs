@@ -2,6 +2,8 @@
 //!
 //! The codes are those of IUPAC-IUB (Nomenclature Committee, 1985), in both cases, with `U` for RNA.
 
+pub(crate) mod scan;
+
 /// What a byte of a nucleotide sequence stands for. Case does not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Letter {
@@ -80,6 +82,9 @@ pub const fn is_protein_only(byte: u8) -> bool {
 
 /// The index of the first byte that is no nucleotide code.
 pub fn find_foreign(sequence: &[u8]) -> Option<usize> {
+    if scan::is_nucleotides(sequence) {
+        return None;
+    }
     sequence.iter().position(|&byte| !is_nucleotide(byte))
 }
 
@@ -135,18 +140,18 @@ impl Counts {
 
     /// Adds another sequence, or another piece of the same one.
     pub fn add(&mut self, sequence: &[u8]) {
-        for byte in sequence {
-            let slot = match byte.to_ascii_uppercase() {
-                b'A' => &mut self.a,
-                b'C' => &mut self.c,
-                b'G' => &mut self.g,
-                b'T' => &mut self.t,
-                b'N' => &mut self.n,
-                _ => &mut self.other,
-            };
-            *slot += 1;
-            self.lower += u64::from(byte.is_ascii_lowercase());
-        }
+        self.merge(scan::count(sequence));
+    }
+
+    /// Adds what was counted elsewhere.
+    pub const fn merge(&mut self, other: Self) {
+        self.a += other.a;
+        self.c += other.c;
+        self.g += other.g;
+        self.t += other.t;
+        self.n += other.n;
+        self.other += other.other;
+        self.lower += other.lower;
     }
 
     /// All letters.

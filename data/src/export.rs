@@ -12,6 +12,7 @@ mod npy;
 mod safetensors;
 mod spool;
 mod table;
+pub mod tokens;
 pub mod track;
 
 pub use atomic::AtomicFile;

@@ -14,15 +14,18 @@
 //! # Ok::<(), fastx::Error>(())
 //! ```
 
+mod ahead;
 pub(crate) mod error;
 mod fasta;
 mod fastq;
 pub(crate) mod header;
 pub(crate) mod inflate;
+mod letters;
 pub(crate) mod lines;
 mod reader;
 mod record;
 pub(crate) mod sniff;
+pub(crate) mod text;
 mod warning;
 
 pub use error::{Error, Fault, Place};
@@ -63,4 +66,97 @@ pub fn check(bytes: &[u8]) {
         }
     }
     assert!(reader.next().is_none(), "the end stays the end");
+}
+
+/// Inflates a gzip file, checks it and counts its bytes: for benchmarks of that alone.
+#[doc(hidden)]
+pub fn inflated_bytes(path: &std::path::Path) -> std::io::Result<u64> {
+    let file = std::fs::File::open(path)?;
+    std::io::copy(&mut inflate::Inflate::new(file, std::sync::Arc::default()), &mut std::io::sink())
+}
+
+/// Inflates `bytes` as a DEFLATE stream and asserts that zlib finds the same text, or fails too: used by the property tests
+/// and the fuzz target.
+#[doc(hidden)]
+pub fn check_inflate(bytes: &[u8]) {
+    let mut zlib = flate2::Decompress::new(false);
+    let mut text = Vec::new();
+    let outcome = loop {
+        text.reserve(1 << 16);
+        let before = (zlib.total_in(), zlib.total_out());
+        match zlib.decompress_vec(&bytes[before.0 as usize..], &mut text, flate2::FlushDecompress::None) {
+            Ok(flate2::Status::StreamEnd) => break Some(zlib.total_in() as usize),
+            Ok(_) if before == (zlib.total_in(), zlib.total_out()) => break None,
+            Ok(_) => {}
+            Err(_) => break None,
+        }
+    };
+    let mut file = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    file.extend_from_slice(&bytes[..outcome.unwrap_or(bytes.len())]);
+    if outcome.is_some() {
+        let mut sum = flate2::Crc::new();
+        sum.update(&text);
+        file.extend_from_slice(&sum.sum().to_le_bytes());
+        file.extend_from_slice(&sum.amount().to_le_bytes());
+    }
+    let mut ours = Vec::new();
+    let mut inflate = inflate::Inflate::new(&file[..], std::sync::Arc::default());
+    let read = std::io::Read::read_to_end(&mut inflate, &mut ours);
+    assert_eq!(read.is_ok(), outcome.is_some(), "both end or neither");
+    if outcome.is_some() {
+        assert_eq!(ours, text, "the same text");
+    }
+}
+
+/// Packs `bytes` in BGZF blocks, changes one byte of the file as the first bytes say, and asserts that it reads the same on one
+/// thread and on several.
+#[doc(hidden)]
+pub fn check_blocks(bytes: &[u8]) {
+    use std::io::{BufRead, Read, Write};
+
+    let Some((&[at_high, at_low, change, size], text)) = bytes.split_first_chunk() else { return };
+    let mut file = Vec::new();
+    for part in text.chunks(64 * (usize::from(size) + 1)).chain([&[][..]]) {
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(part).expect("a vector takes all");
+        let packed = encoder.finish().expect("a vector takes all");
+        let mut sum = flate2::Crc::new();
+        sum.update(part);
+        file.extend_from_slice(&[0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255, 6, 0, b'B', b'C', 2, 0]);
+        file.extend_from_slice(&(packed.len() as u16 + 25).to_le_bytes());
+        file.extend_from_slice(&packed);
+        file.extend_from_slice(&sum.sum().to_le_bytes());
+        file.extend_from_slice(&(part.len() as u32).to_le_bytes());
+    }
+    let at = usize::from(u16::from_be_bytes([at_high, at_low])) % file.len();
+    if change == 255 {
+        file.truncate(at);
+    } else {
+        file[at] ^= change;
+    }
+    let read = |threads: usize| {
+        let oddities = std::sync::Arc::<inflate::Oddities>::default();
+        let raw = sniff::Raw::Stream(Box::new(std::io::Cursor::new(file.clone())));
+        let mut found = Vec::new();
+        let outcome = match sniff::open(raw, threads, std::sync::Arc::clone(&oddities), &[]) {
+            Ok(sniff::Opened::Text(mut text)) => loop {
+                match text.fill_buf() {
+                    Ok([]) => break Ok("text"),
+                    Ok(_) => {
+                        let mut portion = [0; 999];
+                        let count = text.read(&mut portion).expect("it was there");
+                        found.extend_from_slice(&portion[..count]);
+                    }
+                    Err(error) => break Err(error.to_string()),
+                }
+            },
+            Ok(sniff::Opened::Unsupported(format)) => Ok(format),
+            Err(error) => Err(error.to_string()),
+        };
+        // A stream that ends in an error is not judged by how it ends.
+        let order = std::sync::atomic::Ordering::Relaxed;
+        let odd = outcome.is_ok().then(|| (oddities.trailing.load(order), oddities.no_end_block.load(order)));
+        (outcome, found, odd)
+    };
+    assert_eq!(read(1), read(3), "threads change nothing");
 }

@@ -9,6 +9,7 @@ pub mod enzymes;
 pub mod export;
 pub mod fastx;
 pub mod regions;
+pub mod stats;
 pub mod tokenize;
 pub mod variants;
 pub mod window;

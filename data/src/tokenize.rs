@@ -13,6 +13,7 @@
 
 use std::path::Path;
 
+mod bpe;
 mod dynamic;
 mod encoding;
 mod error;
@@ -20,6 +21,7 @@ mod file;
 mod hf;
 mod kmer;
 mod special;
+pub mod train;
 
 pub use dynamic::merge_pairs;
 pub use encoding::{Encoding, Span};
@@ -34,6 +36,12 @@ pub use special::SpecialTokens;
 pub trait Tokenizer: Send + Sync {
     /// Tokens of one text; `add_special` puts the model's marks around it. Text that is not UTF-8 is an error.
     fn encode(&self, text: &[u8], add_special: bool) -> Result<Encoding, Error>;
+
+    /// Appends the ids alone, as [`encode`](Self::encode) gives them.
+    fn encode_ids(&self, text: &[u8], add_special: bool, out: &mut Vec<u32>) -> Result<(), Error> {
+        out.extend(self.encode(text, add_special)?.ids);
+        Ok(())
+    }
 
     /// Tokens of two texts as one sequence, for models trained on pairs. Spans count in the text they belong to.
     fn encode_pair(&self, first: &[u8], second: &[u8], add_special: bool) -> Result<Encoding, Error>;
@@ -96,6 +104,39 @@ pub fn check_kmer_vocabulary(vocabulary: &[u8], k: u64, text: &[u8]) {
             assert_eq!(covered, text.len(), "every byte is in a token");
         }
     }
+}
+
+/// Takes merges and a text from `bytes`, and asserts that our encoder gives what the reference gives: used by the fuzz target.
+#[doc(hidden)]
+pub fn check_merges(bytes: &[u8]) {
+    let Some((&count, rest)) = bytes.split_first() else { return };
+    let (choices, text) = rest.split_at(rest.len().min(2 * usize::from(count)));
+    let mut tokens: Vec<String> = ["A", "C", "G", "T"].map(String::from).to_vec();
+    let mut merges = Vec::new();
+    for pair in choices.chunks_exact(2) {
+        let half = |choice: u8| tokens[usize::from(choice) % tokens.len()].clone();
+        let (left, right) = (half(pair[0]), half(pair[1]));
+        let product = format!("{left}{right}");
+        if product.len() <= 64 && !tokens.contains(&product) {
+            merges.push(format!("{left} {right}"));
+            tokens.push(product);
+        }
+    }
+    let vocabulary: serde_json::Map<_, _> =
+        tokens.iter().enumerate().map(|(id, token)| (token.clone(), serde_json::json!(id + 1))).collect();
+    let mut json = serde_json::json!({
+        "version": "1.0", "added_tokens": [], "pre_tokenizer": {"type": "Whitespace"},
+        "model": {"type": "BPE", "unk_token": "?", "fuse_unk": false, "vocab": vocabulary, "merges": merges},
+    });
+    json["model"]["vocab"]["?"] = serde_json::json!(0);
+    let tokenizer = HfTokenizer::from_bytes(json.to_string().as_bytes(), "input").expect("a valid tokenizer");
+    assert!(tokenizer.is_fast() || merges.is_empty(), "nothing but merges");
+    let text: String = text
+        .iter()
+        .map(|byte| char::from(b"ACGTACGTACGTACGTACGTACGTACGTNa -"[usize::from(byte % 32)]))
+        .collect();
+    let ours = tokenizer.encode(text.as_bytes(), true).expect("letters");
+    assert_eq!(ours, tokenizer.encode_by_reference(text.as_bytes(), true).expect("letters"));
 }
 
 /// Asserts what holds for every tokenizer and text.

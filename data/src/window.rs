@@ -80,6 +80,13 @@ pub struct Spans {
     next: Option<usize>,
 }
 
+impl Spans {
+    /// No window at all.
+    pub(crate) const fn none() -> Self {
+        Self { windows: Windows::whole(), length: 0, next: None }
+    }
+}
+
 impl Iterator for Spans {
     type Item = Range<usize>;
 

@@ -85,6 +85,7 @@ pub(crate) fn resolve(name: &str, args: &ModelArgs, console: &Console) -> anyhow
     Ok(hub::resolve(&name, options)?)
 }
 
+/// The tokenizer at `path`, a folder or a `tokenizer.json`, or else that of the model.
 pub(crate) fn tokenizer(path: Option<&Path>, model: &Path) -> anyhow::Result<Box<dyn Tokenizer>> {
     match path {
         Some(file) if file.is_file() => Ok(Box::new(HfTokenizer::from_file(file)?)),

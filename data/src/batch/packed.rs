@@ -107,7 +107,7 @@ impl PackedBatch {
         Ok(())
     }
 
-    fn append(&mut self, ids: &[u32], type_ids: Option<&[u32]>) {
+    pub(super) fn append(&mut self, ids: &[u32], type_ids: Option<&[u32]>) {
         if let Some(types) = type_ids {
             let all = self.type_ids.get_or_insert_with(|| vec![0; self.ids.len()]);
             all.extend_from_slice(types);

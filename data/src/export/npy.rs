@@ -2,8 +2,16 @@
 
 /// The header of a C-ordered f32 array; the values follow, little endian.
 pub(super) fn header(rows: u64, width: usize) -> Vec<u8> {
+    header_of("<f4", &[rows, width as u64])
+}
+
+/// The header of a C-ordered array of numbers of one kind, as NumPy writes kinds.
+pub(super) fn header_of(descr: &str, shape: &[u64]) -> Vec<u8> {
     const PREFIX: usize = 10;
-    let mut text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {width}), }}");
+    // A tuple of one has a comma too.
+    let shape: String = shape.iter().map(|length| format!("{length}, ")).collect();
+    let shape = if shape.matches(',').count() > 1 { shape.trim_end_matches(", ") } else { shape.trim_end() };
+    let mut text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
     // The values begin at a multiple of 64, and the header's last letter is a line feed.
     let length = (PREFIX + text.len() + 1).next_multiple_of(64) - PREFIX;
     text.push_str(&" ".repeat(length - 1 - text.len()));

@@ -17,7 +17,7 @@ pub(super) fn read(cursor: &mut Cursor, record: &mut Record) -> Result<(), Failu
         // A record of a header, '+' and quality: say what is missing, not that '+' is no base.
         return Err(Fault::Truncated { missing: "sequence, before its '+' line" }.into());
     }
-    cursor.check_letters(&record.sequence)?;
+    cursor.check_letters(&record.sequence, 0)?;
 
     let mut line = std::mem::take(&mut cursor.scratch);
     line.clear();
@@ -30,7 +30,9 @@ pub(super) fn read(cursor: &mut Cursor, record: &mut Record) -> Result<(), Failu
     if read_line(cursor, quality)? == Line::End && !record.sequence.is_empty() {
         return Err(Fault::Truncated { missing: "quality" }.into());
     }
-    if let Some(column) = quality.iter().position(|byte| !(b'!'..=b'~').contains(byte)) {
+    let is_outside = |byte: &u8| byte.wrapping_sub(b'!') > b'~' - b'!';
+    let outside = quality.iter().fold(false, |any, byte| any | is_outside(byte));
+    if outside && let Some(column) = quality.iter().position(is_outside) {
         let found = quality[column];
         return Err(match found {
             b'\r' => Fault::CarriageReturn,
@@ -59,8 +61,11 @@ fn check_separator(cursor: &Cursor, outcome: &Line, line: &[u8]) -> Result<(), F
     }
     match line {
         [b'+', name @ ..] => {
+            if name.is_empty() {
+                return Ok(());
+            }
             let name = name.trim_ascii_end();
-            let header = cursor.header.trim_ascii_end();
+            let header = cursor.header[1..].trim_ascii_end();
             let id = header.split(|byte| matches!(byte, b' ' | b'\t')).next().unwrap_or_default();
             if name.is_empty() || name == header || name == id {
                 return Ok(());

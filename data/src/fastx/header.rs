@@ -1,19 +1,21 @@
+use std::borrow::Cow;
+
 use super::Fault;
 
 /// A header line without its mark, taken apart.
-pub(crate) struct Header {
-    pub(crate) id: String,
-    pub(crate) description: String,
+pub(crate) struct Header<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) description: Cow<'a, str>,
     /// Bytes of the description were replaced because they are not UTF-8.
     pub(crate) replaced: bool,
 }
 
-impl Header {
-    pub(crate) fn parse(line: &[u8]) -> Result<Self, Fault> {
-        if line.contains(&b'\r') {
+impl<'a> Header<'a> {
+    pub(crate) fn parse(line: &'a [u8]) -> Result<Self, Fault> {
+        if memchr::memchr(b'\r', line).is_some() {
             return Err(Fault::CarriageReturn);
         }
-        if line.contains(&0) {
+        if memchr::memchr(0, line).is_some() {
             return Err(Fault::HeaderByte { found: 0 });
         }
         let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
@@ -22,12 +24,10 @@ impl Header {
         if let Some(&found) = id.iter().find(|byte| byte.is_ascii_control()) {
             return Err(Fault::HeaderByte { found });
         }
-        let id = std::str::from_utf8(id).map_err(|_| Fault::IdEncoding)?.to_owned();
+        let id = std::str::from_utf8(id).map_err(|_| Fault::IdEncoding)?;
         let description = description.trim_ascii();
-        let (description, replaced) = match std::str::from_utf8(description) {
-            Ok(text) => (text.to_owned(), false),
-            Err(_) => (String::from_utf8_lossy(description).into_owned(), true),
-        };
+        let description = String::from_utf8_lossy(description);
+        let replaced = matches!(description, Cow::Owned(_));
         Ok(Self { id, description, replaced })
     }
 }

@@ -4,11 +4,22 @@
 //! to it: a stream that stops short, a wrong checksum, and foreign bytes after a whole stream.
 
 use std::fmt;
-use std::io::{self, BufRead, Read};
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use flate2::{Crc, Decompress, FlushDecompress, Status};
+use flate2::Crc;
+
+mod deflate;
+mod huffman;
+mod input;
+mod parallel;
+mod window;
+
+use deflate::{Deflate, Fault, Stop};
+use input::Input;
+pub(super) use parallel::blocks;
+use window::Window;
 
 /// What is wrong with a compressed stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,13 +87,6 @@ impl From<Damage> for io::Error {
     }
 }
 
-enum State {
-    /// Between members, at the first one too.
-    Border,
-    Inside,
-    Done,
-}
-
 /// What was odd about a stream that could be read to its end.
 #[derive(Default)]
 pub(crate) struct Oddities {
@@ -92,11 +96,21 @@ pub(crate) struct Oddities {
     pub(crate) no_end_block: AtomicBool,
 }
 
+enum State {
+    /// Between members, at the first one too.
+    Border,
+    Inside,
+    Done,
+}
+
 /// Reads the content of all members.
 pub(crate) struct Inflate<R> {
-    inner: R,
+    input: Input<R>,
     state: State,
-    decompress: Decompress,
+    deflate: Deflate,
+    window: Window,
+    /// What ends the stream once the window was given out.
+    failure: Option<io::Error>,
     crc: Crc,
     member: u64,
     first_is_bgzf: bool,
@@ -104,13 +118,15 @@ pub(crate) struct Inflate<R> {
     oddities: Arc<Oddities>,
 }
 
-impl<R: BufRead> Inflate<R> {
+impl<R: Read> Inflate<R> {
     /// `oddities` are set as they are met.
     pub(crate) fn new(inner: R, oddities: Arc<Oddities>) -> Self {
         Self {
-            inner,
+            input: Input::new(inner),
             state: State::Border,
-            decompress: Decompress::new(false),
+            deflate: Deflate::new(),
+            window: Window::new(),
+            failure: None,
             crc: Crc::new(),
             member: 0,
             first_is_bgzf: false,
@@ -124,24 +140,49 @@ impl<R: BufRead> Inflate<R> {
         Self { member: members, ..self }
     }
 
+    /// Begins anew with another stream that `members` lie before.
+    fn restart(&mut self, inner: R, members: u64) {
+        self.input.restart(inner);
+        self.state = State::Border;
+        self.failure = None;
+        self.window.clear();
+        self.member = members;
+    }
+
+    /// Appends all text to `out`.
+    fn read_all(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        loop {
+            let ready = self.fill()?;
+            if ready.is_empty() {
+                return Ok(());
+            }
+            out.extend_from_slice(ready);
+            let count = ready.len();
+            self.window.give(count);
+        }
+    }
+
     /// Reads a member header, or ends the stream.
     fn begin(&mut self) -> io::Result<()> {
-        let mut magic = [0; 2];
-        let found = read_up_to(&mut self.inner, &mut magic)?;
-        let is_start = magic[..found] == [0x1f, 0x8b][..found]; // a lone 0x1f is a member cut short
-        if found == 0 || !is_start {
-            if found > 0 {
+        self.input.ensure(2)?;
+        let found = self.input.ready();
+        let found = &found[..found.len().min(2)];
+        let is_start = *found == [0x1f, 0x8b][..found.len()]; // a lone 0x1f is a member cut short
+        if found.is_empty() || !is_start {
+            if !found.is_empty() {
                 self.oddities.trailing.store(true, Ordering::Relaxed);
             }
             self.end();
             return Ok(());
         }
+        self.input.at += found.len();
         self.member += 1;
-        self.last_is_bgzf = self.read_header().map_err(|error| self.at_end_truncated(error))?;
+        self.last_is_bgzf = self.read_header()?;
         if self.member == 1 {
             self.first_is_bgzf = self.last_is_bgzf;
         }
-        self.decompress.reset(false);
+        self.deflate.reset();
+        self.window.restart();
         self.crc.reset();
         self.state = State::Inside;
         Ok(())
@@ -162,24 +203,26 @@ impl<R: BufRead> Inflate<R> {
         const NAME: u8 = 8;
         const COMMENT: u8 = 16;
         const RESERVED: u8 = 0xe0;
-        let [method, flags, ..] = self.read_array::<8>()?;
+        let [method, flags, ..] = self.take::<8>()?;
         if method != 8 || flags & RESERVED != 0 {
             return Err(Damage::Header { member: self.member }.into());
         }
         let mut is_bgzf = false;
         if flags & EXTRA != 0 {
-            let length = u16::from_le_bytes(self.read_array()?);
-            let mut extra = vec![0; usize::from(length)];
-            self.inner.read_exact(&mut extra)?;
+            let length = u16::from_le_bytes(self.take()?);
+            let mut extra = Vec::new();
+            for _ in 0..length {
+                extra.extend(self.take::<1>()?);
+            }
             is_bgzf = block_size(&extra).is_some();
         }
         for field in [NAME, COMMENT] {
             if flags & field != 0 {
-                while self.read_array::<1>()? != [0] {}
+                while self.take::<1>()? != [0] {}
             }
         }
         if flags & HEADER_CRC != 0 {
-            self.read_array::<2>()?;
+            self.take::<2>()?;
         }
         Ok(is_bgzf)
     }
@@ -187,8 +230,7 @@ impl<R: BufRead> Inflate<R> {
     /// Checks the trailer of a member that has ended.
     fn finish(&mut self) -> io::Result<()> {
         let member = self.member;
-        let stored = self.read_array::<4>().map_err(|error| self.at_end_truncated(error))?;
-        let length = self.read_array::<4>().map_err(|error| self.at_end_truncated(error))?;
+        let (stored, length) = (self.take::<4>()?, self.take::<4>()?);
         let (stored, computed) = (u32::from_le_bytes(stored), self.crc.sum());
         if stored != computed {
             return Err(Damage::Checksum { member, stored, computed }.into());
@@ -201,66 +243,49 @@ impl<R: BufRead> Inflate<R> {
         Ok(())
     }
 
-    fn read_array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
-        let mut array = [0; N];
-        self.inner.read_exact(&mut array)?;
-        Ok(array)
+    fn take<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        self.input.take()?.ok_or_else(|| Damage::Truncated { member: self.member }.into())
     }
 
-    fn at_end_truncated(&self, error: io::Error) -> io::Error {
-        if error.kind() == io::ErrorKind::UnexpectedEof {
-            Damage::Truncated { member: self.member }.into()
-        } else {
-            error
+    /// Inflates into the window until it is full or the member has ended.
+    fn inflate(&mut self) -> io::Result<()> {
+        let start = self.window.end();
+        let outcome = self.deflate.run(&mut self.input, &mut self.window);
+        self.crc.update(self.window.since(start));
+        match outcome {
+            Ok(Stop::Full) => Ok(()),
+            Ok(Stop::End) => self.finish(),
+            Err(Fault::Io(error)) => Err(error),
+            Err(Fault::Truncated) => Err(Damage::Truncated { member: self.member }.into()),
+            Err(Fault::Data) => Err(Damage::Data { member: self.member }.into()),
         }
     }
 
-    /// Inflates into `out`; 0 means that the member has ended.
-    fn inflate(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let input = self.inner.fill_buf()?;
-            let at_end = input.is_empty();
-            let (before_in, before_out) = (self.decompress.total_in(), self.decompress.total_out());
-            let status = self
-                .decompress
-                .decompress(input, out, FlushDecompress::None)
-                .map_err(|_| Damage::Data { member: self.member })?;
-            let consumed = (self.decompress.total_in() - before_in) as usize;
-            let produced = (self.decompress.total_out() - before_out) as usize;
-            self.inner.consume(consumed);
-            self.crc.update(&out[..produced]);
-            if produced > 0 || status == Status::StreamEnd {
-                if status == Status::StreamEnd {
-                    self.finish()?;
-                }
-                return Ok(produced);
+    /// Text that was inflated and not given out yet; empty at the end of the stream.
+    fn fill(&mut self) -> io::Result<&[u8]> {
+        while self.window.ready().is_empty() {
+            if let Some(failure) = self.failure.take() {
+                self.state = State::Done;
+                return Err(failure);
             }
-            if at_end {
-                return Err(Damage::Truncated { member: self.member }.into());
-            }
-            if consumed == 0 {
-                // No progress with input at hand and room in `out`: not a state that valid data leads to.
-                return Err(Damage::Data { member: self.member }.into());
+            match self.state {
+                State::Done => break,
+                State::Border => self.begin()?,
+                // What came before the damage is right, and goes out first.
+                State::Inside => self.failure = self.inflate().err(),
             }
         }
+        Ok(self.window.ready())
     }
 }
 
-impl<R: BufRead> Read for Inflate<R> {
+impl<R: Read> Read for Inflate<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if out.is_empty() {
-            return Ok(0);
-        }
-        loop {
-            match self.state {
-                State::Border => self.begin()?,
-                State::Inside => match self.inflate(out)? {
-                    0 => {}
-                    produced => return Ok(produced),
-                },
-                State::Done => return Ok(0),
-            }
-        }
+        let ready = self.fill()?;
+        let count = ready.len().min(out.len());
+        out[..count].copy_from_slice(&ready[..count]);
+        self.window.give(count);
+        Ok(count)
     }
 }
 

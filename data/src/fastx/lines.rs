@@ -3,8 +3,10 @@ use std::io::{self, BufRead};
 /// Lines of a text, counted, with LF or CRLF taken off.
 pub(crate) struct Lines<R> {
     inner: R,
-    /// Lines read so far, which is also the number of the last one, from 1.
+    /// Lines begun so far, which is also the number of the last one, from 1.
     pub(crate) number: u64,
+    /// Bytes of the line at hand that were taken by [`take`](Self::take); none at the start of a line.
+    pub(crate) partial: usize,
 }
 
 /// How reading a line ended.
@@ -20,7 +22,12 @@ pub(crate) enum Line {
 
 impl<R: BufRead> Lines<R> {
     pub(crate) fn new(inner: R) -> Self {
-        Self { inner, number: 0 }
+        Self { inner, number: 0, partial: 0 }
+    }
+
+    /// Where the lines come from.
+    pub(crate) fn inner(&self) -> &R {
+        &self.inner
     }
 
     /// The first byte of the next line; a line end for an empty one.
@@ -38,7 +45,8 @@ impl<R: BufRead> Lines<R> {
     /// what a file claims.
     pub(crate) fn read(&mut self, out: &mut Vec<u8>, limit: usize) -> io::Result<Line> {
         let start = out.len();
-        let mut any = false;
+        let mut any = self.partial > 0;
+        self.partial = 0;
         loop {
             let buffer = match self.inner.fill_buf() {
                 Ok(buffer) => buffer,
@@ -74,6 +82,19 @@ impl<R: BufRead> Lines<R> {
         } else {
             Line::Read
         })
+    }
+
+    /// The bytes at hand; none at the end.
+    pub(crate) fn at_hand(&mut self) -> io::Result<&[u8]> {
+        self.peek()?;
+        self.inner.fill_buf()
+    }
+
+    /// Takes bytes at hand, `feeds` line feeds among them, without reading them; `tail` of them come after the last one.
+    pub(crate) fn take(&mut self, count: usize, feeds: u64, tail: usize) {
+        self.inner.consume(count);
+        self.number += feeds + u64::from(tail > 0) - u64::from(self.partial > 0);
+        self.partial = if feeds > 0 { tail } else { self.partial + tail };
     }
 
     /// Skips empty lines; gives the first byte of the line that is not, if any.

@@ -1,16 +1,21 @@
 use std::fs::File;
-use std::io::{self, BufRead, Read};
+use std::io::{self, Read};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use memmap2::Mmap;
+
 use super::header::Header;
 use super::inflate::Oddities;
+use super::letters::Letters;
 use super::lines::{Line, Lines};
-use super::sniff::{self, Opened};
+use super::sniff::{self, Opened, Raw};
+use super::text::Text;
 use super::warning::Warnings;
 use super::{Damage, Error, Fault, Format, Place, Record, Warning, WarningKind, fasta, fastq};
-use crate::alphabet;
+use crate::alphabet::{self, Counts, scan};
 
 /// Which letters a sequence may have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,12 +41,17 @@ pub enum Alphabet {
 pub struct Builder {
     alphabet: Alphabet,
     limit: usize,
+    threads: usize,
 }
 
 impl Default for Builder {
     fn default() -> Self {
         // Several times the largest chromosome known, and far below what a small bomb of gzip inflates to.
-        Self { alphabet: Alphabet::default(), limit: usize::try_from(1_u64 << 35).unwrap_or(usize::MAX / 2) }
+        Self {
+            alphabet: Alphabet::default(),
+            limit: usize::try_from(1_u64 << 35).unwrap_or(usize::MAX / 2),
+            threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        }
     }
 }
 
@@ -60,7 +70,16 @@ impl Builder {
         self
     }
 
-    /// Opens a file; `-` is standard input.
+    /// Sets on how many threads compressed text is inflated, beside the one that reads. On 1 it is inflated by the reader
+    /// itself. All processors by default; what is read does not depend on it.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// Opens a file; `-` is standard input. A plain file is mapped into memory: whoever cuts it short while it is read
+    /// ends the process.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Reader, Error> {
         let path = path.as_ref();
         if path.as_os_str() == "-" {
@@ -68,15 +87,22 @@ impl Builder {
         }
         let name = path.display().to_string();
         match File::open(path) {
-            Ok(file) => Ok(self.build(file, name)),
+            Ok(file) => Ok(match map(&file) {
+                Some(map) => self.read(Raw::Mapped(map), name),
+                None => self.build(file, name),
+            }),
             Err(source) => Err(Error::Io { file: name, source }),
         }
     }
 
     /// Reads from any stream; `name` stands for it in messages.
     pub fn build(self, stream: impl Read + Send + 'static, name: impl Into<String>) -> Reader {
+        self.read(Raw::Stream(Box::new(stream)), name)
+    }
+
+    fn read(self, raw: Raw, name: impl Into<String>) -> Reader {
         Reader {
-            source: Source::Raw(Box::new(stream)),
+            source: Source::Raw(raw),
             options: self,
             name: name.into(),
             format: None,
@@ -85,6 +111,20 @@ impl Builder {
             oddities: Arc::default(),
         }
     }
+}
+
+/// Maps a file that has a length and a content of its own, as pipes and the files of `/proc` have not.
+fn map(file: &File) -> Option<Mmap> {
+    let metadata = file.metadata().ok()?;
+    if !metadata.is_file() || metadata.len() == 0 {
+        return None;
+    }
+    // SAFETY: the mapping is private and read only. What is read from it is checked as text that may be anything, so that
+    // a file that is written to meanwhile gives wrong records or an error, as it would through a buffer.
+    let map = unsafe { Mmap::map(file) }.ok()?;
+    #[cfg(unix)]
+    let _ = map.advise(memmap2::Advice::Sequential);
+    Some(map)
 }
 
 /// Reads the records of a FASTA or FASTQ stream in order, one at a time.
@@ -104,7 +144,7 @@ const FOREIGN: [sniff::Magic; 3] = [(b"##file", "VCF"), (b"BAM\x01", "BAM"), (b"
 
 enum Source {
     /// Nothing was read yet, so that opening never blocks and all errors come from reading.
-    Raw(Box<dyn Read + Send>),
+    Raw(Raw),
     Text(Format, Cursor),
     Done,
 }
@@ -142,7 +182,29 @@ impl Reader {
 
     /// Reads the next record into `record`, whose memory is used again. False at the end of the stream.
     pub fn read_record(&mut self, record: &mut Record) -> Result<bool, Error> {
-        let outcome = self.advance(record);
+        // FASTQ goes to the record itself; what a FASTA record goes to cannot be borrowed from it.
+        let is_fastq = self.format == Some(Format::Fastq);
+        let mut sequence = if is_fastq { Vec::new() } else { std::mem::take(&mut record.sequence) };
+        sequence.clear();
+        let outcome = self.advance(record, &mut sequence);
+        if self.format != Some(Format::Fastq) {
+            record.sequence = sequence;
+        }
+        self.note_end(&outcome);
+        outcome
+    }
+
+    /// Counts the letters of the next record. Those of a FASTA record are not kept, so that memory does not grow with it,
+    /// and of a long one in a plain file several threads of the pool count parts. False at the end of the stream.
+    pub fn count_record(&mut self, record: &mut Record, counts: &mut Counts) -> Result<bool, Error> {
+        *counts = Counts::default();
+        let outcome = self.advance(record, counts);
+        counts.add(&record.sequence);
+        self.note_end(&outcome);
+        outcome
+    }
+
+    fn note_end(&mut self, outcome: &Result<bool, Error>) {
         if !matches!(outcome, Ok(true)) {
             self.source = Source::Done;
             for (odd, kind) in [
@@ -154,10 +216,10 @@ impl Reader {
                 }
             }
         }
-        outcome
     }
 
-    fn advance(&mut self, record: &mut Record) -> Result<bool, Error> {
+    /// Reads a record. The letters of FASTA go to `letters`, those of FASTQ into the record.
+    fn advance(&mut self, record: &mut Record, letters: &mut impl Letters) -> Result<bool, Error> {
         if matches!(self.source, Source::Raw(_)) {
             self.start()?;
         }
@@ -177,7 +239,7 @@ impl Reader {
             Ok(Some(_)) => {
                 record.number = self.number + 1;
                 match format {
-                    Format::Fasta => fasta::read(cursor, record),
+                    Format::Fasta => fasta::read(cursor, record, letters),
                     Format::Fastq => fastq::read(cursor, record),
                 }
             }
@@ -204,7 +266,7 @@ impl Reader {
     /// Looks at the first bytes: compression, then format.
     fn start(&mut self) -> Result<(), Error> {
         let Source::Raw(raw) = std::mem::replace(&mut self.source, Source::Done) else { return Ok(()) };
-        let text = match sniff::open(raw, Arc::clone(&self.oddities), &FOREIGN)
+        let text = match sniff::open(raw, self.options.threads, Arc::clone(&self.oddities), &FOREIGN)
             .map_err(|error| self.io_error(error))?
         {
             Opened::Text(text) => text,
@@ -254,13 +316,13 @@ impl std::iter::FusedIterator for Reader {}
 
 /// The text at the place where the next record starts.
 pub(super) struct Cursor {
-    pub(super) lines: Lines<Box<dyn BufRead + Send>>,
+    pub(super) lines: Lines<Text>,
     pub(super) limit: usize,
-    /// The header line of the record at hand, without its mark.
+    /// The header line of the record at hand, with its mark.
     pub(super) header: Vec<u8>,
     pub(super) scratch: Vec<u8>,
+    pub(super) alphabet: Alphabet,
     mark: u8,
-    alphabet: Alphabet,
     replaced: bool,
 }
 
@@ -283,7 +345,7 @@ impl From<Fault> for Failure {
 }
 
 impl Cursor {
-    fn new(lines: Lines<Box<dyn BufRead + Send>>, format: Format, options: &Builder) -> Self {
+    fn new(lines: Lines<Text>, format: Format, options: &Builder) -> Self {
         Self {
             lines,
             limit: options.limit,
@@ -305,16 +367,18 @@ impl Cursor {
             Some(&mark) if mark == self.mark => {}
             found => return Err(Fault::HeaderMark { found: found.copied().unwrap_or(b'\n') }.into()),
         }
-        self.header.remove(0);
-        let header = Header::parse(&self.header)?;
-        record.id = header.id;
-        record.description = header.description;
+        let header = Header::parse(&self.header[1..])?;
+        record.id.push_str(header.id);
+        record.description.push_str(&header.description);
         self.replaced = header.replaced;
         Ok(())
     }
 
-    /// Checks the letters of the line just read.
-    pub(super) fn check_letters(&self, line: &[u8]) -> Result<(), Fault> {
+    /// Checks the letters of the line just read, of which `before` bytes were taken earlier.
+    pub(super) fn check_letters(&self, line: &[u8], before: usize) -> Result<(), Fault> {
+        if self.alphabet == Alphabet::Iupac && scan::is_nucleotides(line) {
+            return Ok(());
+        }
         if memchr::memchr(b'\r', line).is_some() {
             return Err(Fault::CarriageReturn);
         }
@@ -325,6 +389,6 @@ impl Cursor {
         let found = line[index];
         let protein = alphabet::is_protein_only(found)
             && line.iter().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'*' | b'.'));
-        Err(Fault::Letter { found, column: index as u64 + 1, protein })
+        Err(Fault::Letter { found, column: (before + index) as u64 + 1, protein })
     }
 }

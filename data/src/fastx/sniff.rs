@@ -1,7 +1,11 @@
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 
-use super::inflate::{Inflate, Oddities, read_up_to};
+use memmap2::Mmap;
+
+use super::ahead::Ahead;
+use super::inflate::{self, Inflate, Oddities};
+use super::text::Text;
 
 /// The text format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,59 +16,73 @@ pub enum Format {
     Fastq,
 }
 
-/// Large enough that system calls and inflate calls do not count, small enough for the processor's cache.
-const BUFFER: usize = 128 * 1024;
-
 /// First bytes, and the format that they give away.
 pub(crate) type Magic = (&'static [u8], &'static str);
 
-/// What a raw byte stream turned out to be.
+/// Bytes as they lie in a file.
+pub(crate) enum Raw {
+    /// Come one after the other.
+    Stream(Box<dyn Read + Send>),
+    /// Are all there.
+    Mapped(Mmap),
+}
+
+/// What raw bytes turned out to be.
 pub(crate) enum Opened {
     /// Text, inflated when need be.
-    Text(Box<dyn BufRead + Send>),
+    Text(Text),
     /// A format that is not read here.
     Unsupported(&'static str),
 }
 
 /// Looks at the first bytes and puts the inflater in front when they say so. `foreign` are formats that the caller does
-/// not read, compressed by gzip or not.
+/// not read, compressed by gzip or not. On more than one of `threads`, text is inflated ahead, and blocks side by side.
 pub(crate) fn open(
-    mut raw: Box<dyn Read + Send>,
+    raw: Raw,
+    threads: usize,
     oddities: Arc<Oddities>,
     foreign: &[Magic],
 ) -> io::Result<Opened> {
-    let mut magic = [0; 6];
+    let mut raw = match raw {
+        Raw::Stream(inner) => Text::stream(inner),
+        Raw::Mapped(map) => Text::mapped(map),
+    };
     // Pipes may hand out single bytes: read on until the magic number is whole.
-    let found = read_up_to(&mut raw, &mut magic)?;
-    let magic = &magic[..found];
-    if let Some(format) = unsupported(magic).or_else(|| known(magic, foreign)) {
+    let start = raw.peek(START)?;
+    if let Some(format) = unsupported(start).or_else(|| known(start, foreign)) {
         return Ok(Opened::Unsupported(format));
     }
-    let is_gzip = magic.starts_with(&[0x1f, 0x8b]);
-    let whole = BufReader::with_capacity(BUFFER, Cursor::new(magic.to_vec()).chain(raw));
-    if !is_gzip {
-        return text(whole);
+    if !start.starts_with(&[0x1f, 0x8b]) {
+        return without_mark(raw);
     }
-    let mut inflated = Inflate::new(whole, oddities);
-    let mut magic = [0; 6];
-    let found = read_up_to(&mut inflated, &mut magic)?;
-    let magic = &magic[..found];
-    if let Some(format) = known(magic, foreign) {
+    let is_bgzf = matches!(start, [_, _, 8, 4, .., b'B', b'C', 2, 0, _, _]);
+    let mut text = if threads < 2 {
+        Text::stream(Box::new(Inflate::new(raw, oddities)))
+    } else if is_bgzf {
+        Text::ahead(inflate::blocks(raw, oddities, threads)?)
+    } else {
+        Text::ahead(Ahead::read(Inflate::new(raw, oddities))?)
+    };
+    let start = text.peek(START)?;
+    if let Some(format) = known(start, foreign) {
         return Ok(Opened::Unsupported(format));
     }
-    if magic.starts_with(&[0x1f, 0x8b]) {
+    if start.starts_with(&[0x1f, 0x8b]) {
         return Ok(Opened::Unsupported("gzip inside gzip"));
     }
-    text(BufReader::with_capacity(BUFFER, Cursor::new(magic.to_vec()).chain(inflated)))
+    without_mark(text)
 }
 
+/// All magic numbers, and a usual header of a BGZF block.
+const START: usize = 18;
+
 /// Takes a UTF-8 byte order mark off, which some editors write.
-fn text(mut reader: impl BufRead + Send + 'static) -> io::Result<Opened> {
-    const BOM: &[u8] = b"\xef\xbb\xbf";
-    let mut start = [0; 3];
-    let found = read_up_to(&mut reader, &mut start)?;
-    let start = if start == BOM { Vec::new() } else { start[..found].to_vec() };
-    Ok(Opened::Text(Box::new(Cursor::new(start).chain(reader))))
+fn without_mark(mut text: Text) -> io::Result<Opened> {
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    if text.peek(MARK.len())? == MARK {
+        text.consume(MARK.len());
+    }
+    Ok(Opened::Text(text))
 }
 
 /// The format of a file that is packed in a way that nothing here reads.

@@ -451,4 +451,102 @@ proptest! {
     fn text_near_the_formats_keeps_the_rules(text in "[>@+\r\nACGTIn \0]{0,120}") {
         crate::fastx::check(text.as_bytes());
     }
+
+    #[test]
+    fn inflates_what_zlib_inflates(
+        text in prop::collection::vec(prop::sample::select(b"ACGTN\n>@!IF#\x00\xff".to_vec()), 0..3000), level in 0_u32..10,
+        repeat in 1_usize..40, cut in any::<prop::sample::Index>(), change in any::<(prop::sample::Index, u8)>(),
+    ) {
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), Compression::new(level));
+        encoder.write_all(&text.repeat(repeat)).unwrap();
+        let mut packed = encoder.finish().unwrap();
+        crate::fastx::check_inflate(&packed);
+        crate::fastx::check_inflate(&packed[..cut.index(packed.len())]);
+        let at = change.0.index(packed.len());
+        packed[at] ^= change.1;
+        crate::fastx::check_inflate(&packed);
+    }
+
+    #[test]
+    fn no_bytes_are_inflated_otherwise_than_by_zlib(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        crate::fastx::check_inflate(&bytes);
+    }
+
+    #[test]
+    fn threads_do_not_change_what_blocks_hold(bytes in prop::collection::vec(any::<u8>(), 4..600), repeat in 1_usize..20) {
+        let text = bytes[4..].repeat(repeat);
+        crate::fastx::check_blocks(&[&bytes[..4], &text].concat());
+    }
+}
+
+#[test]
+fn large_texts_are_inflated_in_pieces_of_any_size() {
+    // More than the window, with copies from as far as they reach.
+    let mut text = Vec::new();
+    for number in 0_u32..200_000 {
+        text.extend_from_slice(number.wrapping_mul(2_654_435_761).to_string().as_bytes());
+        if number % 7 == 0 && text.len() > 32_768 {
+            let start = text.len() - 32_768;
+            text.extend_from_within(start..start + 300);
+        }
+    }
+    for level in [0, 1, 6, 9] {
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), Compression::new(level));
+        encoder.write_all(&text).unwrap();
+        crate::fastx::check_inflate(&encoder.finish().unwrap());
+    }
+    let blocks = bgzf(&text);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &blocks).unwrap();
+    assert_eq!(crate::fastx::inflated_bytes(file.path()).unwrap(), text.len() as u64);
+    crate::fastx::check_blocks(&[&[0, 0, 0, 255], &text[..100_000]].concat());
+}
+
+#[test]
+fn a_mapped_file_reads_as_a_stream_does() {
+    let text = b">a b\nACGT\nACGTN\n\n>c\r\nGG\r\nTT\r\n>d\nA".repeat(3000);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for text in
+        [&text[..], &text[1..], b"", b">", b"\xef\xbb\xbf>a\nAC\n", &gz(&text), &bgzf(&text), b">a\nAC\rG\n"]
+    {
+        std::fs::write(file.path(), text).unwrap();
+        let outcome = |reader: Reader| -> (Vec<Record>, Option<String>) {
+            let (mut records, mut error) = (Vec::new(), None);
+            for outcome in reader {
+                match outcome {
+                    Ok(record) => records.push(record),
+                    Err(failure) => error = Some(failure.to_string().split_once(": ").unwrap().1.to_owned()),
+                }
+            }
+            (records, error)
+        };
+        let mapped = outcome(Reader::open(file.path()).unwrap());
+        let one = outcome(Reader::builder().threads(1).build(std::io::Cursor::new(text.to_vec()), "x"));
+        assert_eq!(mapped, outcome(Reader::new(std::io::Cursor::new(text.to_vec()), "x")));
+        assert_eq!(mapped, one);
+    }
+}
+
+#[test]
+fn places_are_right_in_long_lines_and_long_records() {
+    // Longer than what is looked at together, and than a buffer of a stream.
+    let line = b"ACGT".repeat(100_000);
+    for (before, number) in [(&b">x\n"[..], 1), (b">w\nAC\nGT\n>x\nAC\n", 2)] {
+        let mut text = [before, &line, b"-", &line].concat();
+        let at = before.len() + line.len();
+        text[at] = b'!';
+        let lines = text[..at].split(|&byte| byte == b'\n').count();
+        let expected =
+            format!("x: record {number} (id x), line {lines}: '!' at column 400001 is not a nucleotide code");
+        assert_eq!(error(&text), expected);
+        let mut reader = Reader::builder().threads(1).build(Drip(std::io::Cursor::new(text)), "x");
+        assert_eq!(reader.find_map(Result::err).unwrap().to_string(), expected);
+    }
+    let wrapped: Vec<u8> = line.chunks(60).flat_map(|part| [part, b"\n"].concat()).collect();
+    let text = [b">x\n", &wrapped[..], b"AC GT\n>y\nA\n"].concat();
+    assert!(error(&text).contains(&format!("line {}: a space at column 3", 2 + line.len().div_ceil(60))));
+    let mut counts = crate::alphabet::Counts::default();
+    let mut reader = Reader::new(std::io::Cursor::new([b">x\n", &wrapped[..]].concat()), "x");
+    assert!(reader.count_record(&mut Record::default(), &mut counts).unwrap());
+    assert_eq!((counts.a, counts.total(), counts.other), (100_000, 400_000, 0));
 }

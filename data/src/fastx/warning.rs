@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
 /// Something odd that is read all the same. There is one a kind and file, with a count: the list stays short.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub const IDS_KEPT: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Warnings {
     list: Vec<Warning>,
-    ids: HashSet<u64>,
+    ids: HashSet<u64, BuildHasherDefault<AsIs>>,
     hasher: RandomState,
 }
 
@@ -84,10 +84,27 @@ impl Warnings {
             return self.note(WarningKind::EmptyId, record, id);
         }
         let hash = self.hasher.hash_one(id);
-        if self.ids.contains(&hash) {
+        let is_full = self.ids.len() >= IDS_KEPT;
+        if if is_full { self.ids.contains(&hash) } else { !self.ids.insert(hash) } {
             self.note(WarningKind::DuplicateId, record, id);
-        } else if self.ids.len() < IDS_KEPT {
-            self.ids.insert(hash);
         }
+    }
+}
+
+/// For keys that are hashes already, with a seed of their own.
+#[derive(Debug, Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("keys are numbers of 64 bits");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
     }
 }

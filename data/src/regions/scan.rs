@@ -159,12 +159,13 @@ impl Scan<'_> {
             line: number,
             fault,
         })?;
-        if !self.names.insert(header.id.clone()) {
-            return Err(Error::DuplicateContig { file: self.file.to_owned(), contig: header.id });
+        let name = header.id.to_owned();
+        if !self.names.insert(name.clone()) {
+            return Err(Error::DuplicateContig { file: self.file.to_owned(), contig: name });
         }
         self.has_ended = false;
         let offset = self.offset;
-        self.entries.push(Entry { name: header.id, length: 0, offset, line_bases: 1, line_bytes: 1 });
+        self.entries.push(Entry { name, length: 0, offset, line_bases: 1, line_bytes: 1 });
         Ok(())
     }
 

@@ -1,24 +1,35 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use serde_json::Value;
 use tokenizers::{EncodeInput, ModelWrapper};
 
+use super::bpe::Bpe;
 use super::file::{self, utf8};
 use super::special::Names;
 use super::{Encoding, Error, Span, SpecialTokens, Tokenizer, VocabularyFault};
 
 mod precheck;
 
-/// A `tokenizer.json`, run by the `tokenizers` library: the reference for ids.
+/// A `tokenizer.json`, run by the `tokenizers` library, the reference for ids, or, where it asks for nothing but byte-pair
+/// merges, by an encoder of ours that gives the same ids in time linear in the text ([`is_fast`](Self::is_fast)).
 ///
 /// Truncation and padding saved in the file are dropped. They are left over from somebody's training run, and would cut
 /// sequences without a word.
 pub struct HfTokenizer {
     inner: tokenizers::Tokenizer,
+    fast: Option<Fast>,
     tokens: Vec<Option<String>>,
     special: SpecialTokens,
     fingerprint: String,
     name: &'static str,
+}
+
+/// Our encoder, and the marks that the reference puts around its tokens: ids and type ids.
+struct Fast {
+    bpe: Bpe,
+    before: Vec<(u32, u32)>,
+    after: Vec<(u32, u32)>,
 }
 
 /// Ids above this are taken for damage; the table of tokens is as long as the largest id.
@@ -54,7 +65,8 @@ impl HfTokenizer {
                 serde_json::from_slice(bytes).map_err(|source| Error::Json { file, source })?
             }
         };
-        let json = serde_json::from_slice(bytes).map_err(|source| Error::Json { file: file(), source })?;
+        let json: Value =
+            serde_json::from_slice(bytes).map_err(|source| Error::Json { file: file(), source })?;
         let invalid = |reason| Error::Invalid { file: file(), reason };
         precheck::check(&json).map_err(invalid)?;
         let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(bytes)).map_err(invalid)?;
@@ -70,7 +82,8 @@ impl HfTokenizer {
             ModelWrapper::WordLevel(_) => "wordlevel",
             ModelWrapper::Unigram(_) => "unigram",
         };
-        let tokenizer = Self { inner, tokens, special, fingerprint: file::sha256(&[bytes]), name: kind };
+        let mut tokenizer =
+            Self { inner, fast: None, tokens, special, fingerprint: file::sha256(&[bytes]), name: kind };
         // The marks around a text are numbers of their own in the file, which nothing has compared to the vocabulary.
         for marks in [tokenizer.encode(b"", true), tokenizer.encode_pair(b"", b"", true)] {
             let marks = marks.map_err(|error| invalid(error.to_string()))?;
@@ -78,7 +91,42 @@ impl HfTokenizer {
                 return Err(invalid(format!("it adds token id {id}, which is not in the vocabulary")));
             }
         }
+        if kind == "bpe" {
+            tokenizer.fast = Bpe::load(&json).ok().and_then(|bpe| tokenizer.frame(bpe));
+        }
         Ok(tokenizer)
+    }
+
+    /// Whether texts are encoded by our encoder. A text that it leaves to the reference, such as one with a special token
+    /// written out, is encoded by that all the same.
+    pub fn is_fast(&self) -> bool {
+        self.fast.is_some()
+    }
+
+    /// Encodes by the `tokenizers` library, whatever the file asks for: what the faster way is compared with.
+    pub fn encode_by_reference(&self, text: &[u8], add_special: bool) -> Result<Encoding, Error> {
+        self.run(utf8(text)?, add_special)
+    }
+
+    /// Looks at what the reference puts around a token; none when that is not what it puts around nothing.
+    fn frame(&self, bpe: Bpe) -> Option<Fast> {
+        let (letter, id) = bpe.sample()?;
+        let bare = self.run(std::str::from_utf8(&[letter]).ok()?, false).ok()?;
+        let framed = self.run(std::str::from_utf8(&[letter]).ok()?, true).ok()?;
+        let empty = self.run("", true).ok()?;
+        let at = framed.special.iter().position(|special| !special)?;
+        let marks = |range: std::ops::Range<usize>| -> Vec<(u32, u32)> {
+            range.map(|at| (framed.ids[at], framed.type_ids[at])).collect()
+        };
+        let (before, after) = (marks(0..at), marks(at + 1..framed.len()));
+        let around: Vec<u32> = before.iter().chain(&after).map(|mark| mark.0).collect();
+        let as_expected = bare.ids == [id]
+            && bare.type_ids == [0]
+            && framed.ids[at] == id
+            && framed.type_ids[at] == 0
+            && framed.special.iter().filter(|special| !**special).count() == 1
+            && around == empty.ids;
+        as_expected.then_some(Fast { bpe, before, after })
     }
 
     fn run<'a>(&self, input: impl Into<EncodeInput<'a>>, add_special: bool) -> Result<Encoding, Error> {
@@ -99,6 +147,21 @@ impl HfTokenizer {
             type_ids: encoding.get_type_ids().to_vec(),
             second: sequences.iter().position(|sequence| *sequence == Some(1)),
         })
+    }
+}
+
+impl Fast {
+    fn put_around(&self, mut encoding: Encoding) -> Encoding {
+        let put = |encoding: &mut Encoding, at: usize, marks: &[(u32, u32)]| {
+            encoding.ids.splice(at..at, marks.iter().map(|mark| mark.0));
+            encoding.type_ids.splice(at..at, marks.iter().map(|mark| mark.1));
+            encoding.special.splice(at..at, marks.iter().map(|_| true));
+            encoding.spans.splice(at..at, marks.iter().map(|_| Span::default()));
+        };
+        put(&mut encoding, 0, &self.before);
+        let end = encoding.len();
+        put(&mut encoding, end, &self.after);
+        encoding
     }
 }
 
@@ -132,7 +195,30 @@ fn table(inner: &tokenizers::Tokenizer) -> Result<Vec<Option<String>>, Vocabular
 
 impl Tokenizer for HfTokenizer {
     fn encode(&self, text: &[u8], add_special: bool) -> Result<Encoding, Error> {
+        // What is no UTF-8 is foreign to our encoder too.
+        if let Some(fast) = &self.fast
+            && let Some(encoding) = fast.bpe.encode(text)
+        {
+            return Ok(if add_special { fast.put_around(encoding) } else { encoding });
+        }
         self.run(utf8(text)?, add_special)
+    }
+
+    fn encode_ids(&self, text: &[u8], add_special: bool, out: &mut Vec<u32>) -> Result<(), Error> {
+        let start = out.len();
+        if let Some(fast) = &self.fast {
+            let marks = |marks: &[(u32, u32)], out: &mut Vec<u32>| {
+                out.extend(marks.iter().filter(|_| add_special).map(|mark| mark.0));
+            };
+            marks(&fast.before, out);
+            if fast.bpe.encode_ids(text, out).is_some() {
+                marks(&fast.after, out);
+                return Ok(());
+            }
+            out.truncate(start);
+        }
+        out.extend(self.run(utf8(text)?, add_special)?.ids);
+        Ok(())
     }
 
     fn encode_pair(&self, first: &[u8], second: &[u8], add_special: bool) -> Result<Encoding, Error> {

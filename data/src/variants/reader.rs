@@ -1,5 +1,5 @@
 use std::fs::File;
-use std::io::{self, BufRead, Read};
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use super::columns::Columns;
 use super::{Allele, Delimiter, Error, Fault, Format, Header, Place, Record, Result, allele};
 use crate::fastx::inflate::Oddities;
 use crate::fastx::lines::{Line, Lines};
-use crate::fastx::sniff::{self, Opened};
+use crate::fastx::sniff::{self, Opened, Raw};
+use crate::fastx::text::Text;
 use crate::fastx::{Damage, Warning, WarningKind};
 
 /// The longest line: genotypes of more samples than anyone has, and far below what a small bomb of gzip inflates to.
@@ -24,7 +25,7 @@ const FOREIGN: [sniff::Magic; 3] = [(b"BCF\x02", "BCF"), (b"BAM\x01", "BAM"), (b
 pub struct Reader {
     name: String,
     /// None once the stream has ended.
-    lines: Option<Lines<Box<dyn BufRead + Send>>>,
+    lines: Option<Lines<Text>>,
     header: Header,
     number: u64,
     cells: Vec<Range<usize>>,
@@ -58,7 +59,7 @@ impl Reader {
     /// Reads the header from any stream; `name` stands for it in messages.
     pub fn new(stream: impl Read + Send + 'static, name: impl Into<String>) -> Result<Self> {
         let (name, oddities) = (name.into(), Arc::default());
-        let text = match sniff::open(Box::new(stream), Arc::clone(&oddities), &FOREIGN) {
+        let text = match sniff::open(Raw::Stream(Box::new(stream)), 1, Arc::clone(&oddities), &FOREIGN) {
             Ok(Opened::Text(text)) => text,
             Ok(Opened::Unsupported(format)) => return Err(Error::Unsupported { file: name, format }),
             Err(error) => return Err(io_error(&name, 0, error)),
