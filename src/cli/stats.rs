@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
         let stats = Stats::read(&mut reader, |bases| progress.inc(bases))?;
         ensure!(stats.records > 0 || args.allow_empty, "{}: no records", reader.name());
         scan::warn(&reader, &ctx.console);
-        rows.push(facts(scan::name(source), &stats));
+        rows.push(facts(&scan::name(source), &stats));
     }
     progress.finish();
     ctx.console.detail(format_args!("stats: {:.3} s", begun.elapsed().as_secs_f64()));
@@ -95,7 +95,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
 }
 
 /// What is said of a file, by the names of the columns.
-fn facts(file: String, stats: &Stats) -> Value {
+fn facts(file: &str, stats: &Stats) -> Value {
     let Stats { letters, lengths, quality, .. } = stats;
     let share = |count: u64| {
         let letters = quality.map_or(0, |quality| quality.letters);

@@ -60,6 +60,7 @@ pub(crate) fn count(sequence: &[u8]) -> Counts {
     count_portable(sequence)
 }
 
+#[allow(clippy::needless_bitwise_bool, reason = "no branches: the compiler makes vectors of it")]
 fn is_clean(text: &[u8]) -> bool {
     text.iter().fold(true, |clean, &byte| clean & (NUCLEOTIDE[usize::from(byte)] | (byte == b'\n')))
 }

@@ -46,7 +46,7 @@ pub enum Error {
         /// Its id.
         id: String,
         /// What the tokenizer says.
-        source: tokenize::Error,
+        source: Box<tokenize::Error>,
     },
 }
 
@@ -105,7 +105,7 @@ impl Source for Sequences<'_> {
             file: self.reader.as_ref().map_or_else(String::new, |reader| reader.name().to_owned()),
             record: self.record.number,
             id: self.record.id.clone(),
-            source,
+            source: Box::new(source),
         })?;
         Ok(Some(ids))
     }

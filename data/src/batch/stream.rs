@@ -311,7 +311,7 @@ mod tests {
             let options = Options { method, held, seed };
             let mut batches = Batches::new(source(&lengths), options).unwrap();
             let found: Vec<PackedBatch> = batches.by_ref().map(Result::unwrap).collect();
-            let mut tokens: Vec<u32> = found.iter().flat_map(|batch| batch.ids()).copied().collect();
+            let mut tokens: Vec<u32> = found.iter().flat_map(PackedBatch::ids).copied().collect();
             tokens.sort_unstable();
             tokens.dedup();
             prop_assert_eq!(tokens.len() as u64 + batches.left_out(), lengths.iter().sum::<usize>() as u64);

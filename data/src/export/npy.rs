@@ -9,8 +9,8 @@ pub(super) fn header(rows: u64, width: usize) -> Vec<u8> {
 pub(super) fn header_of(descr: &str, shape: &[u64]) -> Vec<u8> {
     const PREFIX: usize = 10;
     // A tuple of one has a comma too.
-    let shape: String = shape.iter().map(|length| format!("{length}, ")).collect();
-    let shape = if shape.matches(',').count() > 1 { shape.trim_end_matches(", ") } else { shape.trim_end() };
+    let lengths: Vec<String> = shape.iter().map(u64::to_string).collect();
+    let shape = if let [only] = &lengths[..] { format!("{only},") } else { lengths.join(", ") };
     let mut text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
     // The values begin at a multiple of 64, and the header's last letter is a line feed.
     let length = (PREFIX + text.len() + 1).next_multiple_of(64) - PREFIX;

@@ -73,7 +73,9 @@ mod tests {
     #[test]
     fn n50_of_the_usual_example() {
         let mut lengths = Lengths::default();
-        [2, 3, 4, 5, 6, 7, 8, 9, 10].into_iter().for_each(|length| lengths.add(length));
+        for length in [2, 3, 4, 5, 6, 7, 8, 9, 10] {
+            lengths.add(length);
+        }
         assert_eq!((lengths.n(50), lengths.n(90), lengths.mean()), (Some(8), Some(4), Some(6.0)));
         assert_eq!((Lengths::default().n(50), Lengths::default().mean()), (None, None));
     }
@@ -82,7 +84,9 @@ mod tests {
         #[test]
         fn is_what_a_sorted_list_says(list in prop::collection::vec(0..10_000_u64, 1..60), percent in 0..=100_u64) {
             let mut lengths = Lengths::default();
-            list.iter().for_each(|&length| lengths.add(length));
+            for &length in &list {
+                lengths.add(length);
+            }
             let mut sorted = list.clone();
             sorted.sort_unstable_by(|a, b| b.cmp(a));
             let total: u64 = sorted.iter().sum();

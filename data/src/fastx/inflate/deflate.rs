@@ -70,7 +70,7 @@ impl Bits {
         let bytes = input[*at..].first_chunk().expect("the input is padded");
         self.value |= u64::from_le_bytes(*bytes) << self.count;
         *at += ((63 - self.count) >> 3) as usize;
-        self.count |= 56;
+        self.count |= 0x38;
     }
 
     #[inline(always)]
@@ -252,7 +252,7 @@ impl Deflate {
         let (bytes, mut at) = (&input.bytes[..], input.at);
         let mut bits = self.bits;
         let in_end = if NEAR { input.end } else { input.end - SAFE };
-        let (first, out_end) = (window.first(), window.limit());
+        let (first, out_end) = (window.first(), Window::LIMIT);
         let (out, mut to) = window.parts();
         let mut outcome = Ok(false);
         while to < out_end && (NEAR || at < in_end) {

@@ -36,12 +36,10 @@ impl Window {
     }
 
     /// No write may begin here or behind it.
-    pub(super) fn limit(&self) -> usize {
-        HISTORY + PORTION
-    }
+    pub(super) const LIMIT: usize = HISTORY + PORTION;
 
     pub(super) fn is_full(&self) -> bool {
-        self.end >= self.limit()
+        self.end >= Self::LIMIT
     }
 
     /// All bytes, and where the next one goes.
@@ -55,7 +53,7 @@ impl Window {
 
     /// Adds plain bytes, as many as there is room for.
     pub(super) fn push(&mut self, bytes: &[u8]) -> usize {
-        let count = bytes.len().min(self.limit() - self.end);
+        let count = bytes.len().min(Self::LIMIT - self.end);
         self.bytes[self.end..self.end + count].copy_from_slice(&bytes[..count]);
         self.end += count;
         count
@@ -78,7 +76,7 @@ impl Window {
     /// Gives `count` bytes out; when all are, makes room.
     pub(super) fn give(&mut self, count: usize) {
         self.given += count;
-        if self.given < self.end || self.end < self.limit() {
+        if self.given < self.end || self.end < Self::LIMIT {
             return;
         }
         let keep = self.end.saturating_sub(HISTORY);

@@ -28,7 +28,7 @@ const SOME: usize = 1 << 21;
 impl Pairs {
     pub(super) fn new(merges: Merges) -> Self {
         let size = merges.len();
-        let stride = size.next_multiple_of(16) / 16;
+        let stride = size.div_ceil(16);
         let seen = if size <= ALL {
             Seen::All { stride, cells: zeroed(stride * size) }
         } else {

@@ -22,6 +22,7 @@ static DEMO: LazyLock<HfTokenizer> =
     LazyLock::new(|| HfTokenizer::from_dir(repository("tests/data/demo-model")).unwrap());
 
 /// A vocabulary of single letters and merges, in the layout of `tokenizer.json`.
+#[allow(clippy::needless_pass_by_value, reason = "callers make it on the spot")]
 fn file(letters: &str, merges: &[(String, String)], words: Value) -> Value {
     let mut vocabulary = serde_json::Map::from_iter([("[UNK]".to_owned(), json!(0))]);
     let products = merges.iter().map(|(left, right)| format!("{left}{right}"));

@@ -151,7 +151,7 @@ proptest! {
     ) {
         let text: String = parts.iter().map(|(unit, times)| unit.repeat(*times)).collect();
         prop_assume!(text.bytes().any(|byte| byte != b'N'));
-        agree(text.as_bytes(), &Options { vocabulary, line, min_frequency, ..Options::default() })?;
+        agree(text.as_bytes(), &Options { vocabulary, min_frequency, line, ..Options::default() })?;
     }
 
     #[test]
