@@ -1,19 +1,20 @@
 //! `kilobase archive` and `kilobase codec`, as users type them.
 
+mod program;
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 
 use assert_cmd::Command;
 use predicates::prelude::*;
+
 use predicates::str::contains;
+use program::program;
 use tempfile::TempDir;
 
 fn kilobase(folder: &Path, line: &str) -> Command {
-    let mut command = Command::cargo_bin("kilobase").expect("the program is built for its tests");
-    for name in ["KILOBASE_DEVICE", "KILOBASE_THREADS", "KILOBASE_OFFLINE"] {
-        command.env_remove(name);
-    }
+    let mut command = program();
     command.current_dir(folder).args(line.split_whitespace());
     command
 }

@@ -1,15 +1,19 @@
 //! `kilobase classify` and `distance`, as users type them, on families made here.
 
+mod program;
+
 use std::fs;
 
 use assert_cmd::Command;
 use predicates::prelude::*;
 use tempfile::TempDir;
 
+use program::program;
+
 /// The program with nothing of the environment that changes what it does.
 fn kilobase(folder: &TempDir, line: &str) -> Command {
-    let mut command = Command::cargo_bin("kilobase").expect("the program is built for its tests");
-    command.env_remove("KILOBASE_DEVICE").env_remove("KILOBASE_THREADS").current_dir(folder.path());
+    let mut command = program();
+    command.current_dir(folder.path());
     command.args(line.split_whitespace());
     command
 }

@@ -1,5 +1,7 @@
 //! `kilobase compress` and `decompress`, as users type them.
 
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,12 +9,14 @@ use assert_cmd::Command;
 use predicates::prelude::*;
 use tempfile::TempDir;
 
+use program::program;
+
 const LAMBDA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/lambda.fa.gz");
 
 /// The program with nothing of the environment that changes what it does.
 fn kilobase(folder: &TempDir, line: &str) -> Command {
-    let mut command = Command::cargo_bin("kilobase").expect("the program is built for its tests");
-    command.env_remove("KILOBASE_DEVICE").env_remove("KILOBASE_THREADS").current_dir(folder.path());
+    let mut command = program();
+    command.current_dir(folder.path());
     command.args(line.split_whitespace());
     command
 }

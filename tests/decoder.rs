@@ -1,6 +1,8 @@
 //! `kilobase embed`, `score`, `variants` and `generate`, as users type them, with the tiny decoder of random weights that ships with
 //! the project.
 
+mod program;
+
 mod decoder {
     mod embed;
     mod generate;
@@ -14,6 +16,8 @@ use std::path::Path;
 use assert_cmd::Command;
 use tempfile::TempDir;
 
+use program::program;
+
 /// A GENERator of random weights.
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/generator-tiny");
 /// A DNABERT-2 of random weights.
@@ -21,10 +25,7 @@ const ENCODER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/demo-mode
 
 /// The program with nothing of the environment that changes what it does.
 fn kilobase<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
-    let mut command = Command::cargo_bin("kilobase").expect("the program is built for its tests");
-    for name in ["KILOBASE_DEVICE", "KILOBASE_THREADS", "KILOBASE_OFFLINE"] {
-        command.env_remove(name);
-    }
+    let mut command = program();
     command.args(arguments);
     command
 }

@@ -1,5 +1,7 @@
 //! `kilobase embed`, as users type it, on the genome and the demo model that ship with the project.
 
+mod program;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -10,16 +12,15 @@ use assert_cmd::Command;
 use predicates::prelude::*;
 use tempfile::TempDir;
 
+use program::program;
+
 const LAMBDA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/lambda.fa.gz");
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/demo-model");
 const WIDTH: usize = 64;
 
 /// The program with nothing of the environment that changes what it does.
 fn kilobase<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
-    let mut command = Command::cargo_bin("kilobase").expect("the program is built for its tests");
-    for name in ["KILOBASE_DEVICE", "KILOBASE_THREADS", "KILOBASE_OFFLINE"] {
-        command.env_remove(name);
-    }
+    let mut command = program();
     command.args(arguments);
     command
 }

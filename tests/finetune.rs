@@ -1,11 +1,15 @@
 //! `kilobase finetune`, `predict` and `evaluate` as users type them, on sequences that differ in one motif.
 
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use predicates::prelude::*;
 use tempfile::TempDir;
+
+use program::program;
 
 /// A decoder of random weights.
 const DECODER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/generator-tiny");
@@ -38,10 +42,7 @@ const ENCODER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/demo-mode
 
 /// The program with nothing of the environment that changes what it does.
 fn kilobase<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
-    let mut command = Command::cargo_bin("kilobase").expect("the program is built for its tests");
-    for name in ["KILOBASE_DEVICE", "KILOBASE_THREADS", "KILOBASE_OFFLINE"] {
-        command.env_remove(name);
-    }
+    let mut command = program();
     command.args(arguments);
     command
 }

@@ -1,12 +1,16 @@
 //! What holds for the program whatever the command: version, exit codes, streams, completions and manual.
 
+mod program;
+
 use assert_cmd::Command;
 use predicates::prelude::*;
 
+use program::program;
+
 /// The program with nothing of the environment that changes what it does.
 fn kilobase(line: &str) -> Command {
-    let mut command = Command::cargo_bin("kilobase").expect("the program is built for its tests");
-    command.env_remove("KILOBASE_DEVICE").env_remove("KILOBASE_THREADS").args(line.split_whitespace());
+    let mut command = program();
+    command.args(line.split_whitespace());
     command
 }
 

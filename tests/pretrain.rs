@@ -1,5 +1,7 @@
 //! `kilobase pretrain` as users type it: from a recipe to a model that `score` and `embed` take, killed and gone on with.
 
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,12 +10,11 @@ use assert_cmd::Command;
 use predicates::prelude::*;
 use tempfile::TempDir;
 
+use program::program;
+
 /// The program with nothing of the environment that changes what it does.
 fn kilobase<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
-    let mut command = Command::cargo_bin("kilobase").expect("the program is built for its tests");
-    for name in ["KILOBASE_DEVICE", "KILOBASE_THREADS", "KILOBASE_OFFLINE"] {
-        command.env_remove(name);
-    }
+    let mut command = program();
     command.args(arguments);
     command
 }

@@ -1,5 +1,7 @@
 //! `kilobase stats`, `tokenize` and `tokenizer`, as users type them.
 
+mod program;
+
 use std::fs;
 use std::io::Write as _;
 use std::process::Stdio;
@@ -8,14 +10,16 @@ use assert_cmd::Command;
 use predicates::prelude::*;
 use tempfile::TempDir;
 
+use program::program;
+
 const LAMBDA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/lambda.fa.gz");
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/demo-model");
 const GENERATOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/generator-tiny");
 
 /// The program with nothing of the environment that changes what it does.
 fn kilobase(folder: &TempDir, line: &str) -> Command {
-    let mut command = Command::cargo_bin("kilobase").expect("the program is built for its tests");
-    command.env_remove("KILOBASE_DEVICE").env_remove("KILOBASE_THREADS").current_dir(folder.path());
+    let mut command = program();
+    command.current_dir(folder.path());
     let places = line.replace("LAMBDA", LAMBDA).replace("DEMO", DEMO).replace("GENERATOR", GENERATOR);
     command.args(places.split_whitespace());
     command

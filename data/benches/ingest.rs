@@ -2,12 +2,10 @@
 //! The wider comparison is in `peers/`.
 #![allow(clippy::print_stdout, reason = "a benchmark says what it found")]
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 use std::time::Instant;
 
-use kilobase_data::fastx::{Reader, inflated_bytes};
+use kilobase_data::fastx::Reader;
 use kilobase_data::stats::Stats;
 use kilobase_data::tokenize::train::{Options, Trainer};
 use kilobase_data::tokenize::{HfTokenizer, Tokenizer};
@@ -37,16 +35,6 @@ fn main() {
         .expect("a FASTA file")
         .flat_map(|record| record.expect("a whole file").sequence.to_ascii_uppercase())
         .collect();
-    if path.extension().is_some_and(|suffix| suffix == "gz") {
-        let text = inflated_bytes(path).expect("a gzip file") as usize;
-        let ours = timed("gzip inflated, kilobase", text, 3, || inflated_bytes(path).expect("a gzip file"));
-        let zlib = timed("gzip inflated, zlib-rs", text, 3, || {
-            let file = BufReader::new(File::open(path).expect("it was there"));
-            std::io::copy(&mut flate2::bufread::MultiGzDecoder::new(file), &mut std::io::sink())
-                .expect("a gzip file")
-        });
-        println!("  ratio {:.2}", zlib / ours);
-    }
     let folder = std::env::temp_dir().join("kilobase-ingest.fa");
     let lines: Vec<u8> = bases.chunks(60).flat_map(|line| [line, b"\n"].concat()).collect();
     std::fs::write(&folder, [&b">chromosome\n"[..], &lines].concat()).expect("room for a temporary file");

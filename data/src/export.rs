@@ -6,6 +6,7 @@
 
 mod atomic;
 mod error;
+mod folder;
 mod format;
 mod item;
 mod npy;
@@ -17,6 +18,7 @@ pub mod track;
 
 pub use atomic::AtomicFile;
 pub use error::{Error, Result};
+pub use folder::AtomicFolder;
 pub use format::Format;
 pub use item::{Item, Stretch};
 pub(crate) use spool::remove_if_there;

@@ -75,39 +75,6 @@ pub fn inflated_bytes(path: &std::path::Path) -> std::io::Result<u64> {
     std::io::copy(&mut inflate::Inflate::new(file, std::sync::Arc::default()), &mut std::io::sink())
 }
 
-/// Inflates `bytes` as a DEFLATE stream and asserts that zlib finds the same text, or fails too: used by the property tests
-/// and the fuzz target.
-#[doc(hidden)]
-pub fn check_inflate(bytes: &[u8]) {
-    let mut zlib = flate2::Decompress::new(false);
-    let mut text = Vec::new();
-    let outcome = loop {
-        text.reserve(1 << 16);
-        let before = (zlib.total_in(), zlib.total_out());
-        match zlib.decompress_vec(&bytes[before.0 as usize..], &mut text, flate2::FlushDecompress::None) {
-            Ok(flate2::Status::StreamEnd) => break Some(zlib.total_in() as usize),
-            Ok(_) if before == (zlib.total_in(), zlib.total_out()) => break None,
-            Ok(_) => {}
-            Err(_) => break None,
-        }
-    };
-    let mut file = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
-    file.extend_from_slice(&bytes[..outcome.unwrap_or(bytes.len())]);
-    if outcome.is_some() {
-        let mut sum = flate2::Crc::new();
-        sum.update(&text);
-        file.extend_from_slice(&sum.sum().to_le_bytes());
-        file.extend_from_slice(&sum.amount().to_le_bytes());
-    }
-    let mut ours = Vec::new();
-    let mut inflate = inflate::Inflate::new(&file[..], std::sync::Arc::default());
-    let read = std::io::Read::read_to_end(&mut inflate, &mut ours);
-    assert_eq!(read.is_ok(), outcome.is_some(), "both end or neither");
-    if outcome.is_some() {
-        assert_eq!(ours, text, "the same text");
-    }
-}
-
 /// Packs `bytes` in BGZF blocks, changes one byte of the file as the first bytes say, and asserts that it reads the same on one
 /// thread and on several. The size of a block in its header is left alone: one thread has no use for it.
 #[doc(hidden)]

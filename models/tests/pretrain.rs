@@ -164,6 +164,12 @@ fn a_finished_run_is_a_model_that_has_learnt() {
         kept.filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().starts_with("step-")).count(),
         2
     );
+    // Begun anew it is not finished, so that it can be gone on with.
+    drop(run);
+    let out = folder.path().join("out");
+    let setup = setup(&folder, 1).expect("a recipe");
+    let run = pretrain::open(setup, &out, &Device::flex(), true, &mut |_| {}).expect("a run");
+    assert_eq!((run.done(), pretrain::is_finished(&out)), (0, false));
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::ValueEnum;
+use kilobase::data::export::AtomicFolder;
 use kilobase::models::checkpoint::Checkpoint;
 use kilobase::models::family::{Family, detect};
 use kilobase::models::run::classify::Tokens;
@@ -20,7 +21,7 @@ use super::Ctx;
 use super::args::ModelArgs;
 use super::exit::Usage;
 use super::load;
-use super::model::{TOKENIZER_FILES, open_to_all};
+use super::model::TOKENIZER_FILES;
 use super::output::{Summary, shown};
 use super::progress::Progress;
 
@@ -150,10 +151,8 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
         classes.len()
     ));
     let settings = settings(args, decoder, ctx.seed);
-    // Under a name of its own until it is whole.
-    let parent = args.output.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let unfinished = tempfile::Builder::new().prefix(".kilobase-finetune-").tempdir_in(parent);
-    let unfinished = unfinished.with_context(|| format!("{}", parent.display()))?;
+    let output = args.output.display();
+    let unfinished = AtomicFolder::create(&args.output).with_context(|| format!("{output}"))?;
     let mut bar = None;
     let mut log = Vec::new();
     let outcome = finetune::finetune(
@@ -194,11 +193,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
             write(file, &fs::read(&from).with_context(|| format!("{}", from.display()))?)?;
         }
     }
-    let temporary = unfinished.keep();
-    if let Err(error) = open_to_all(&temporary).and_then(|()| fs::rename(&temporary, &args.output)) {
-        fs::remove_dir_all(&temporary).ok();
-        bail!(anyhow::Error::new(error).context(format!("{}", args.output.display())));
-    }
+    unfinished.commit().with_context(|| format!("{output}"))?;
     let summary = Summary::new("finetune")
         .fact("steps", outcome.steps)
         .fact("best_step", outcome.best_step)

@@ -1,10 +1,11 @@
 //! `kilobase model`: making models.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::Subcommand;
+use kilobase::data::export::AtomicFolder;
 use kilobase::data::tokenize;
 use kilobase::models::checkpoint::{CONFIG, Expected, write_safetensors};
 use kilobase::models::family::{RandomTensor, dnabert2, generator, random};
@@ -69,11 +70,8 @@ impl Init {
         if self.output.exists() {
             return Err(Usage(format!("{}: exists; name a new folder with -o", self.output.display())).into());
         }
-        // Under a name of its own until it is whole.
-        let parent = self.output.parent().filter(|path| !path.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new("."));
-        let folder = tempfile::Builder::new().prefix(".kilobase-model-").tempdir_in(parent);
-        let folder = folder.with_context(|| format!("{}", parent.display()))?;
+        let shown_output = self.output.display();
+        let folder = AtomicFolder::create(&self.output).with_context(|| format!("{shown_output}"))?;
         let tensors = random(expected, ctx.seed);
         let parameters: usize = tensors.iter().map(RandomTensor::len).sum();
         write_safetensors(&folder.path().join("model.safetensors"), tensors, self.dtype.stored())?;
@@ -85,11 +83,7 @@ impl Init {
                 fs::write(folder.path().join(name), bytes)?;
             }
         }
-        let temporary = folder.keep();
-        if let Err(error) = open_to_all(&temporary).and_then(|()| fs::rename(&temporary, &self.output)) {
-            fs::remove_dir_all(&temporary).ok();
-            bail!(anyhow::Error::new(error).context(format!("{}", self.output.display())));
-        }
+        folder.commit().with_context(|| format!("{shown_output}"))?;
         let summary = Summary::new("model init")
             .fact("parameters", parameters)
             .fact("weights", "random")
@@ -111,16 +105,4 @@ fn sizes(config: &Value) -> anyhow::Result<(usize, Vec<Expected>)> {
     );
     let sizes = generator::Config::from_json(config)?;
     Ok((sizes.vocab_size, generator::expected(&sizes, 0, |_| false)))
-}
-
-/// Temporary folders are made for their owner alone; a model is an ordinary folder.
-#[cfg(unix)]
-pub(super) fn open_to_all(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
-}
-
-#[cfg(not(unix))]
-pub(super) fn open_to_all(_: &Path) -> std::io::Result<()> {
-    Ok(())
 }

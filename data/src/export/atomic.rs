@@ -41,7 +41,7 @@ impl AtomicFile {
         // Temporary files are private by default; results get the permissions of any new file, less the umask.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.tempfile_in(folder(&path)).map_err(Error::io(&path))?;
+        let file = builder.tempfile_in(parent(&path)).map_err(Error::io(&path))?;
         Ok(Self { path, force, file: BufWriter::with_capacity(1 << 16, file) })
     }
 
@@ -65,7 +65,7 @@ impl AtomicFile {
         } else {
             persist_new(file, &path)?;
         }
-        sync_folder(folder(&path));
+        sync_folder(parent(&path));
         Ok(())
     }
 }
@@ -89,13 +89,13 @@ fn persist_new(file: NamedTempFile, path: &Path) -> Result<()> {
     refused.file.persist(path).map(|_| ()).map_err(|error| Error::io(path)(error.error))
 }
 
-fn folder(path: &Path) -> &Path {
+pub(super) fn parent(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A new name lasts through a power cut only when its folder is on the disk too. Not every system lets a folder be
 /// opened, and the file itself is safe by now, so a refusal is not an error.
-fn sync_folder(folder: &Path) {
+pub(super) fn sync_folder(folder: &Path) {
     if let Ok(folder) = fs::File::open(folder) {
         let _ = folder.sync_all();
     }

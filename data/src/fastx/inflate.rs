@@ -8,18 +8,13 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use flate2::Crc;
+use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-mod deflate;
-mod huffman;
 mod input;
 mod parallel;
-mod window;
 
-use deflate::{Deflate, Fault, Stop};
 use input::Input;
 pub(super) use parallel::blocks;
-use window::Window;
 
 /// What is wrong with a compressed stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,9 +102,8 @@ enum State {
 pub(crate) struct Inflate<R> {
     input: Input<R>,
     state: State,
-    deflate: Deflate,
-    window: Window,
-    /// What ends the stream once the window was given out.
+    decompress: Decompress,
+    /// What ends the stream, met after text that was given out first.
     failure: Option<io::Error>,
     crc: Crc,
     member: u64,
@@ -124,8 +118,7 @@ impl<R: Read> Inflate<R> {
         Self {
             input: Input::new(inner),
             state: State::Border,
-            deflate: Deflate::new(),
-            window: Window::new(),
+            decompress: Decompress::new(false),
             failure: None,
             crc: Crc::new(),
             member: 0,
@@ -145,21 +138,7 @@ impl<R: Read> Inflate<R> {
         self.input.restart(inner);
         self.state = State::Border;
         self.failure = None;
-        self.window.clear();
         self.member = members;
-    }
-
-    /// Appends all text to `out`.
-    fn read_all(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
-        loop {
-            let ready = self.fill()?;
-            if ready.is_empty() {
-                return Ok(());
-            }
-            out.extend_from_slice(ready);
-            let count = ready.len();
-            self.window.give(count);
-        }
     }
 
     /// Reads a member header, or ends the stream.
@@ -181,8 +160,7 @@ impl<R: Read> Inflate<R> {
         if self.member == 1 {
             self.first_is_bgzf = self.last_is_bgzf;
         }
-        self.deflate.reset();
-        self.window.restart();
+        self.decompress.reset(false);
         self.crc.reset();
         self.state = State::Inside;
         Ok(())
@@ -247,23 +225,34 @@ impl<R: Read> Inflate<R> {
         self.input.take()?.ok_or_else(|| Damage::Truncated { member: self.member }.into())
     }
 
-    /// Inflates into the window until it is full or the member has ended.
-    fn inflate(&mut self) -> io::Result<()> {
-        let start = self.window.end();
-        let outcome = self.deflate.run(&mut self.input, &mut self.window);
-        self.crc.update(self.window.since(start));
-        match outcome {
-            Ok(Stop::Full) => Ok(()),
-            Ok(Stop::End) => self.finish(),
-            Err(Fault::Io(error)) => Err(error),
-            Err(Fault::Truncated) => Err(Damage::Truncated { member: self.member }.into()),
-            Err(Fault::Data) => Err(Damage::Data { member: self.member }.into()),
-        }
+    /// Inflates some of a member into `out`; 0 at its end, and where the input ran out and there may be more.
+    fn inflate(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.input.ensure(1)?;
+        let input = self.input.ready();
+        let is_empty = input.is_empty();
+        let (taken, made) = (self.decompress.total_in(), self.decompress.total_out());
+        let status = self.decompress.decompress(input, out, FlushDecompress::None);
+        let taken = (self.decompress.total_in() - taken) as usize;
+        let made = (self.decompress.total_out() - made) as usize;
+        self.input.at += taken;
+        self.crc.update(&out[..made]);
+        let member = self.member;
+        let outcome = match status {
+            Ok(Status::StreamEnd) => self.finish(),
+            Ok(_) if made > 0 || taken > 0 => Ok(()),
+            Ok(_) if is_empty => Err(Damage::Truncated { member }.into()),
+            // Also no progress with input at hand and room in `out`: not a state that valid data leads to.
+            _ => Err(Damage::Data { member }.into()),
+        };
+        // What came before the damage is right, and goes out first.
+        self.failure = outcome.err();
+        Ok(made)
     }
+}
 
-    /// Text that was inflated and not given out yet; empty at the end of the stream.
-    fn fill(&mut self) -> io::Result<&[u8]> {
-        while self.window.ready().is_empty() {
+impl<R: Read> Read for Inflate<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while !out.is_empty() {
             if let Some(failure) = self.failure.take() {
                 self.state = State::Done;
                 return Err(failure);
@@ -271,21 +260,13 @@ impl<R: Read> Inflate<R> {
             match self.state {
                 State::Done => break,
                 State::Border => self.begin()?,
-                // What came before the damage is right, and goes out first.
-                State::Inside => self.failure = self.inflate().err(),
+                State::Inside => match self.inflate(out)? {
+                    0 => {}
+                    made => return Ok(made),
+                },
             }
         }
-        Ok(self.window.ready())
-    }
-}
-
-impl<R: Read> Read for Inflate<R> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let ready = self.fill()?;
-        let count = ready.len().min(out.len());
-        out[..count].copy_from_slice(&ready[..count]);
-        self.window.give(count);
-        Ok(count)
+        Ok(0)
     }
 }
 

@@ -453,26 +453,6 @@ proptest! {
     }
 
     #[test]
-    fn inflates_what_zlib_inflates(
-        text in prop::collection::vec(prop::sample::select(b"ACGTN\n>@!IF#\x00\xff".to_vec()), 0..3000), level in 0_u32..10,
-        repeat in 1_usize..40, cut in any::<prop::sample::Index>(), change in any::<(prop::sample::Index, u8)>(),
-    ) {
-        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), Compression::new(level));
-        encoder.write_all(&text.repeat(repeat)).unwrap();
-        let mut packed = encoder.finish().unwrap();
-        crate::fastx::check_inflate(&packed);
-        crate::fastx::check_inflate(&packed[..cut.index(packed.len())]);
-        let at = change.0.index(packed.len());
-        packed[at] ^= change.1;
-        crate::fastx::check_inflate(&packed);
-    }
-
-    #[test]
-    fn no_bytes_are_inflated_otherwise_than_by_zlib(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        crate::fastx::check_inflate(&bytes);
-    }
-
-    #[test]
     fn threads_do_not_change_what_blocks_hold(bytes in prop::collection::vec(any::<u8>(), 4..600), repeat in 1_usize..20) {
         let text = bytes[4..].repeat(repeat);
         crate::fastx::check_blocks(&[&bytes[..4], &text].concat());
@@ -480,21 +460,9 @@ proptest! {
 }
 
 #[test]
-fn large_texts_are_inflated_in_pieces_of_any_size() {
-    // More than the window, with copies from as far as they reach.
-    let mut text = Vec::new();
-    for number in 0_u32..200_000 {
-        text.extend_from_slice(number.wrapping_mul(2_654_435_761).to_string().as_bytes());
-        if number % 7 == 0 && text.len() > 32_768 {
-            let start = text.len() - 32_768;
-            text.extend_from_within(start..start + 300);
-        }
-    }
-    for level in [0, 1, 6, 9] {
-        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), Compression::new(level));
-        encoder.write_all(&text).unwrap();
-        crate::fastx::check_inflate(&encoder.finish().unwrap());
-    }
+fn texts_of_many_blocks_are_inflated_whole() {
+    let number = |number: u32| number.wrapping_mul(2_654_435_761).to_string();
+    let text: Vec<u8> = (0..200_000).flat_map(|n| number(n).into_bytes()).collect();
     let blocks = bgzf(&text);
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &blocks).unwrap();

@@ -2,6 +2,7 @@
 //! a dozen passes over memory.
 
 use super::Activation;
+use super::host::Host;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -9,8 +10,8 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Dispatch, DispatchDevice, Flex, backend_extension};
-use burn::tensor::{DType, Device, Tensor, TensorData};
-use kilobase_kernels::matmul::{self, Rows};
+use burn::tensor::{Device, Tensor, TensorData};
+use kilobase_kernels::matmul;
 
 /// The operations.
 #[backend_extension(Autodiff, Flex)]
@@ -62,40 +63,21 @@ pub(super) trait FusedBackward: Fused {
     ) -> FloatTensor<Self>;
 }
 
-/// Contiguous f32 numbers.
-struct Numbers(FlexTensor);
-
-impl Numbers {
-    fn new(tensor: &FlexTensor) -> Self {
-        assert_eq!(burn::backend::TensorMetadata::dtype(tensor), DType::F32, "the kernels compute in f32");
-        Self(tensor.to_contiguous())
-    }
-
-    fn all(&self) -> &[f32] {
-        let layout = self.0.layout();
-        &self.0.storage::<f32>()[layout.start_offset()..][..layout.num_elements()]
-    }
-
-    fn rows(&self) -> Rows<'_> {
-        Rows::new(self.all(), self.0.layout().shape()[1])
-    }
-}
-
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
 }
 
 impl Fused for Flex {
     fn fused_rms_norm(x: FlexTensor, gamma: FlexTensor, epsilon: f64) -> FlexTensor {
-        let (x, gamma) = (Numbers::new(&x), Numbers::new(&gamma));
-        let columns = gamma.all().len();
-        let mut out = vec![0.0; x.all().len()];
-        matmul::rms_norm(x.rows(), gamma.all(), epsilon as f32, &mut out);
+        let (x, gamma) = (Host::of(&x), Host::of(&gamma));
+        let columns = gamma.numbers().len();
+        let mut out = vec![0.0; x.numbers().len()];
+        matmul::rms_norm(x.rows(), gamma.numbers(), epsilon as f32, &mut out);
         tensor(out, [x.rows().rows(), columns])
     }
 
     fn fused_gated(both: FlexTensor, activation: Activation) -> FlexTensor {
-        let both = Numbers::new(&both);
+        let both = Host::of(&both);
         let rows = both.rows().rows();
         let out = matmul::gated(both.rows(), activation);
         let inner = out.len() / rows.max(1);
@@ -105,14 +87,14 @@ impl Fused for Flex {
 
 impl FusedBackward for Flex {
     fn rms_norm_backward(x: FlexTensor, gamma: FlexTensor, epsilon: f64, d: FlexTensor) -> [FlexTensor; 2] {
-        let (x, gamma, d) = (Numbers::new(&x), Numbers::new(&gamma), Numbers::new(&d));
-        let (d_x, d_gamma) = matmul::rms_norm_backward(x.rows(), gamma.all(), epsilon as f32, d.rows());
+        let (x, gamma, d) = (Host::of(&x), Host::of(&gamma), Host::of(&d));
+        let (d_x, d_gamma) = matmul::rms_norm_backward(x.rows(), gamma.numbers(), epsilon as f32, d.rows());
         let columns = d_gamma.len();
         [tensor(d_x, [x.rows().rows(), columns]), tensor(d_gamma, [columns])]
     }
 
     fn gated_backward(both: FlexTensor, activation: Activation, d: FlexTensor) -> FlexTensor {
-        let (both, d) = (Numbers::new(&both), Numbers::new(&d));
+        let (both, d) = (Host::of(&both), Host::of(&d));
         let rows = both.rows().rows();
         let out = matmul::gated_backward(both.rows(), activation, d.rows());
         let columns = out.len() / rows.max(1);

@@ -14,15 +14,25 @@ impl Host {
     pub(crate) fn new(tensor: Tensor<2>) -> Self {
         let tensor =
             tensor.try_into_primitive::<Flex>().expect("packed weights meet tensors of the processor");
+        Self::of(&tensor)
+    }
+
+    /// # Panics
+    /// If the tensor is not f32.
+    pub(crate) fn of(tensor: &FlexTensor) -> Self {
         assert_eq!(tensor.dtype(), DType::F32, "the kernels compute on f32");
         Self(tensor.to_contiguous())
     }
 
+    /// All of them, in row-major order.
+    pub(crate) fn numbers(&self) -> &[f32] {
+        let layout = self.0.layout();
+        &self.0.storage::<f32>()[layout.start_offset()..][..layout.num_elements()]
+    }
+
     /// `[rows, columns]`
     pub(crate) fn rows(&self) -> Rows<'_> {
-        let layout = self.0.layout();
-        let (shape, start) = (layout.shape(), layout.start_offset());
-        Rows::new(&self.0.storage::<f32>()[start..start + shape[0] * shape[1]], shape[1])
+        Rows::new(self.numbers(), self.0.layout().shape()[1])
     }
 }
 

@@ -20,7 +20,8 @@ use burn::tensor::Device;
 use kilobase_data::export::AtomicFile;
 use reader::Reading;
 use serde::Serialize;
-use std::io::Write;
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -103,6 +104,14 @@ pub fn open(
     let store = Store::open(folder, setup.recipe.checkpoint.keep)?;
     if restart {
         store.clear()?;
+        // What an earlier run ended with would say that this one has ended.
+        let report = folder.join(REPORT);
+        match fs::remove_file(&report) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io(&report)(source));
+            }
+            _ => {}
+        }
     }
     let newest = match newest(&store, &setup, report)? {
         Some(found) => found,
@@ -257,8 +266,7 @@ impl<N: Network> Run<N> {
             clipped,
             &mut self.moments,
         );
-        let of = |network: N| self.parameters.put(network);
-        replace(&mut self.network, of);
+        self.network = self.parameters.put(self.network.clone());
         self.state.step = step;
         if let Some((mean, lowest)) = self.state.observe(loss) {
             let (window, kept) = (state::WINDOW, self.kept());
@@ -311,11 +319,6 @@ impl<N: Network> Run<N> {
         let path = self.store.folder().join(CURVE);
         write_whole(&path, curve::svg(self.log.lines()).as_bytes())
     }
-}
-
-/// Takes a module out, and puts another in its place.
-fn replace<N: Clone>(network: &mut N, with: impl FnOnce(N) -> N) {
-    *network = with(network.clone());
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {

@@ -4,6 +4,7 @@
 //! on. It is written under another name, brought to the disk and renamed, so one that has its name is whole.
 
 use super::Error;
+use kilobase_data::export::AtomicFolder;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
@@ -80,18 +81,12 @@ impl Store {
     pub fn save(&self, step: u64, write: impl FnOnce(&Path) -> Result<(), Error>) -> Result<PathBuf, Error> {
         let path = self.folder.join(format!("{PREFIX}{step:09}"));
         // Dropped on an error, and with it what was written so far.
-        let temporary = tempfile::Builder::new()
-            .prefix(TEMPORARY)
-            .tempdir_in(&self.folder)
-            .map_err(Error::io(&self.folder))?;
-        write(temporary.path())?;
-        open_to_all(temporary.path()).map_err(Error::io(&path))?;
-        sync(temporary.path());
+        let folder = AtomicFolder::create(&path).map_err(Error::io(&self.folder))?;
+        write(folder.path())?;
         if path.exists() {
             remove(&path)?;
         }
-        fs::rename(temporary.keep(), &path).map_err(Error::io(&path))?;
-        sync(&self.folder);
+        folder.commit().map_err(Error::io(&path))?;
         for (_, old) in self.checkpoints()?.into_iter().skip(self.keep) {
             remove(&old)?;
         }
@@ -106,24 +101,6 @@ fn remove(path: &Path) -> Result<(), Error> {
     let old = parent.join(format!("{TEMPORARY}{name}.old"));
     fs::rename(path, &old).map_err(Error::io(path))?;
     fs::remove_dir_all(&old).map_err(Error::io(&old))
-}
-
-/// A new name lasts through a power cut only when its folder is on the disk. Not every system lets a folder be opened.
-fn sync(folder: &Path) {
-    if let Ok(folder) = File::open(folder) {
-        let _ = folder.sync_all();
-    }
-}
-
-#[cfg(unix)]
-fn open_to_all(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
-}
-
-#[cfg(not(unix))]
-fn open_to_all(_: &Path) -> std::io::Result<()> {
-    Ok(())
 }
 
 /// Writes a file and brings it to the disk; for files of a checkpoint that is not finished.

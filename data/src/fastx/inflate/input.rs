@@ -1,24 +1,22 @@
 use std::io::{self, Read};
 
-/// Compressed bytes at hand. Behind them lie [`PAD`] more that may be read, though they mean nothing, so that eight can be
-/// loaded at once wherever a real one is.
+/// Compressed bytes at hand.
 pub(super) struct Input<R> {
     inner: R,
-    pub(super) bytes: Vec<u8>,
+    bytes: Vec<u8>,
     /// The next byte.
     pub(super) at: usize,
     /// One past the last byte.
-    pub(super) end: usize,
+    end: usize,
     /// Nothing comes after `end`.
-    pub(super) is_last: bool,
+    is_last: bool,
 }
 
 const CAPACITY: usize = 1 << 17;
-const PAD: usize = 64;
 
 impl<R: Read> Input<R> {
     pub(super) fn new(inner: R) -> Self {
-        Self { inner, bytes: vec![0; CAPACITY + PAD], at: 0, end: 0, is_last: false }
+        Self { inner, bytes: vec![0; CAPACITY], at: 0, end: 0, is_last: false }
     }
 
     /// Makes at least `count` bytes ready, or all that there are.
@@ -31,7 +29,7 @@ impl<R: Read> Input<R> {
         self.end -= self.at;
         self.at = 0;
         while self.end < count && !self.is_last {
-            match self.inner.read(&mut self.bytes[self.end..CAPACITY]) {
+            match self.inner.read(&mut self.bytes[self.end..]) {
                 Ok(0) => self.is_last = true,
                 Ok(more) => self.end += more,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -47,7 +47,7 @@ fn work(queue: &Mutex<Receiver<Job>>) {
         };
         inflate.restart(Cursor::new(job.blocks), job.before);
         let mut text = Vec::with_capacity(BLOCKS as usize * (1 << 16));
-        let failure = inflate.read_all(&mut text).err();
+        let failure = inflate.read_to_end(&mut text).err();
         // A reader that has gone wants no more.
         let _ = job.text.send(Portion { text, failure });
     }

@@ -43,13 +43,13 @@ impl Longest {
                 spelled.clear();
                 merges.spell(token, &mut spelled);
                 spelled.pop();
-                tree.walk(0, NONE, spelled.iter().copied()).0
+                tree.walk(tree.letters, 0, NONE, spelled.iter().copied()).0
             })
             .collect();
         if dna {
             let eight = |bases: u32| {
                 let letters = (0..TOGETHER).map(|at| (bases >> (2 * at) & 3) as u8);
-                let (token, depth, node) = tree.walk(0, NONE, letters);
+                let (token, depth, node) = tree.walk(tree.letters, 0, NONE, letters);
                 (token, if depth == TOGETHER && tree.leads_on(node) { node as u32 } else { 0 })
             };
             tree.eight = Some((0..1 << (2 * TOGETHER)).map(eight).collect());
@@ -61,11 +61,19 @@ impl Longest {
         self.next[node * self.letters..][..self.letters].iter().any(|&next| next != 0)
     }
 
-    /// Follows letters from a node: the last token met, how many letters were followed, and the node.
-    fn walk(&self, node: usize, token: u32, letters: impl Iterator<Item = u8>) -> (u32, usize, usize) {
+    /// Follows letters from a node: the last token met, how many letters were followed, and the node. `width` is the number of
+    /// letters that there are, where it is known a constant.
+    #[inline(always)]
+    fn walk(
+        &self,
+        width: usize,
+        node: usize,
+        token: u32,
+        letters: impl Iterator<Item = u8>,
+    ) -> (u32, usize, usize) {
         let (mut node, mut token, mut depth) = (node, token, 0);
         for letter in letters {
-            let next = self.next[node * self.letters + usize::from(letter)] as usize;
+            let next = self.next[node * width + usize::from(letter)] as usize;
             if next == 0 {
                 break;
             }
@@ -85,7 +93,7 @@ impl Longest {
 
     /// The longest token at the start of `letters`.
     pub(super) fn of_letters(&self, letters: &[u8]) -> u32 {
-        self.walk(0, NONE, letters.iter().copied()).0
+        self.walk(self.letters, 0, NONE, letters.iter().copied()).0
     }
 
     pub(super) fn is_dna(&self) -> bool {
@@ -103,30 +111,13 @@ impl Longest {
 
     fn beyond(&self, bases: &Bases, at: usize, window: u64, node: usize, token: u32) -> u32 {
         let inside = (TOGETHER..Bases::WINDOW).map(|place| (window >> (2 * place) & 3) as u8);
-        let (token, depth, node) = self.walk4(node, token, inside);
+        let (token, depth, node) = self.walk(4, node, token, inside);
         if depth < Bases::WINDOW - TOGETHER {
             return token;
         }
         // Tokens may be of any length.
         let outside = (at + Bases::WINDOW..bases.len()).map(|place| (bases.window(place) & 3) as u8);
-        self.walk4(node, token, outside).0
-    }
-
-    /// [`walk`](Self::walk) over four letters.
-    #[inline(always)]
-    fn walk4(&self, node: usize, token: u32, letters: impl Iterator<Item = u8>) -> (u32, usize, usize) {
-        let (mut node, mut token, mut depth) = (node, token, 0);
-        for letter in letters {
-            let next = self.next[4 * node + usize::from(letter)] as usize;
-            if next == 0 {
-                break;
-            }
-            node = next;
-            depth += 1;
-            let here = self.tokens[node];
-            token = if here == NONE { token } else { here };
-        }
-        (token, depth, node)
+        self.walk(4, node, token, outside).0
     }
 }
 

@@ -30,7 +30,8 @@ impl Tile for Amx {
         let mut first = column;
         for numbers in numbers.chunks(STEP - column % STEP) {
             let at = (strip * depth + first / STEP * STEP) * Self::ROWS + i * STEP + first % STEP;
-            bf16::round_all(numbers, &mut left[at..]);
+            // SAFETY: this type exists only where the processor converts as well.
+            unsafe { bf16::convert(numbers, &mut left[at..][..numbers.len()]) };
             first += numbers.len();
         }
     }

@@ -30,7 +30,8 @@ impl Tile for Avx512 {
 
     #[inline(always)]
     fn put(self, left: &mut [u16], depth: usize, row: usize, column: usize, numbers: &[f32]) {
-        bf16::round_all(numbers, &mut left[row * depth + column..]);
+        // SAFETY: this type exists only where the processor converts as well.
+        unsafe { bf16::convert(numbers, &mut left[row * depth + column..][..numbers.len()]) };
     }
 
     #[inline(always)]
