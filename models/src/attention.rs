@@ -81,6 +81,28 @@ pub fn attention_with_table(
     run(q, q_packing, kv, spec, Some(table))
 }
 
+/// Exact attention of packed tokens over their own sequences, queries, keys and values side by side as one projection gives
+/// them: `[tokens, (heads + 2 kv heads) * dim] -> [tokens, heads * dim]`. Under autodiff the result carries gradients.
+///
+/// # Panics
+/// If shapes, packing and spec do not fit together.
+pub fn attention_of_rows(
+    qkv: Tensor<2>,
+    [heads, kv_heads, dim]: [usize; 3],
+    packing: &Packing,
+    spec: &AttnSpec,
+) -> Tensor<2> {
+    #[cfg(feature = "cpu")]
+    if flex::serves(&qkv.device(), spec) {
+        return flex::attention_of_rows(qkv, [heads, kv_heads, dim], packing, spec);
+    }
+    let rows = qkv.dims()[0];
+    let qkv = qkv.reshape([rows, heads + 2 * kv_heads, dim]);
+    let part = |first, count| qkv.clone().narrow(1, first, count);
+    let kv = Kv::new(part(heads, kv_heads), part(heads + kv_heads, kv_heads), packing.clone());
+    attention(part(0, heads), packing, kv, spec).out.reshape([rows, heads * dim])
+}
+
 fn run(q: Tensor<3>, q_packing: &Packing, kv: Kv, spec: &AttnSpec, table: Option<Tensor<2>>) -> Attended {
     #[cfg(feature = "cpu")]
     if flex::serves(&q.device(), spec) {

@@ -6,7 +6,7 @@
 #[cfg(feature = "cpu")]
 mod fused;
 #[cfg(feature = "cpu")]
-mod host;
+pub(crate) mod host;
 mod linear;
 mod residual;
 mod rms_norm;
@@ -17,3 +17,4 @@ pub use linear::Linear;
 pub use residual::{GatedMlp, LinearResidual, PackedLinearResidual};
 pub use rms_norm::RmsNorm;
 pub use tensors::Tensors;
+pub(crate) use tensors::on_processor;

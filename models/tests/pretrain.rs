@@ -108,11 +108,28 @@ fn content(checkpoint: &Path) -> Vec<(String, Vec<u8>)> {
     all
 }
 
+/// A recipe with products in bf16.
+fn bf16(recipe: &str) -> String {
+    recipe.replace("goal = \"causal\"", "goal = \"causal\"\ncompute = \"bf16\"")
+}
+
+#[test]
+fn products_in_bf16_train_as_those_in_f32_do() {
+    let losses = [DECODER.to_owned(), bf16(DECODER)].map(|recipe| {
+        let folder = folder(&recipe);
+        losses(&train(&mut *open(&folder, "out").expect("a run"), 12).expect("steps"))
+    });
+    let [f32, bf16] = &losses;
+    assert_ne!(f32, bf16, "they are other numbers");
+    for (f32, bf16) in f32.iter().zip(bf16) {
+        assert!((f32 - bf16).abs() < 0.02 * f32, "{bf16} in bf16, {f32} in f32");
+    }
+}
+
 #[test]
 fn a_run_that_was_cut_goes_on_with_the_same_bits() {
-    for recipe in
-        [DECODER.to_owned(), DECODER.replace("warmup = 2", "warmup = 2\nshape = \"plateau\"\nfactor = 0.7")]
-    {
+    let plateau = DECODER.replace("warmup = 2", "warmup = 2\nshape = \"plateau\"\nfactor = 0.7");
+    for recipe in [DECODER.to_owned(), plateau, bf16(DECODER)] {
         let folder = folder(&recipe);
         let mut whole = open(&folder, "whole").expect("a run");
         train(&mut *whole, 12).expect("steps");

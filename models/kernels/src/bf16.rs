@@ -68,6 +68,56 @@ pub(crate) fn convert(numbers: &[f32], target: &mut [u16]) {
     }
 }
 
+/// [`round_all`] of two slices of one length, number by number in turns.
+///
+/// # Panics
+/// If they differ in length or the target is shorter than both.
+#[inline]
+pub(crate) fn round_pairs(first: &[f32], second: &[f32], target: &mut [u16]) {
+    assert_eq!(first.len(), second.len(), "pairs");
+    let (pairs, _) = target[..2 * first.len()].as_chunks_mut::<2>();
+    let mut whole = 0;
+    #[cfg(target_arch = "x86_64")]
+    if converts() && is_x86_feature_detected!("avx512bw") {
+        whole = first.len() / 16 * 16;
+        for start in (0..whole).step_by(16) {
+            let (first, second) = (&first[start..][..16], &second[start..][..16]);
+            // SAFETY: the instructions were looked for; 16 numbers in each slice, 16 pairs in the target.
+            unsafe { convert_pairs(first, second, pairs[start..][..16].as_flattened_mut()) };
+        }
+    }
+    for ((pair, &first), &second) in pairs[whole..].iter_mut().zip(&first[whole..]).zip(&second[whole..]) {
+        *pair = [round(first), round(second)];
+    }
+}
+
+/// [`round_pairs`] of 16 numbers each.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16,avx512bw")]
+unsafe fn convert_pairs(first: &[f32], second: &[f32], target: &mut [u16]) {
+    use std::arch::x86_64::{
+        __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_permutexvar_epi16,
+        _mm512_storeu_si512,
+    };
+    const TURNS: [u16; 32] = {
+        let mut turns = [0; 32];
+        let mut i = 0;
+        while i < 32 {
+            turns[i] = (i / 2 + i % 2 * 16) as u16;
+            i += 1;
+        }
+        turns
+    };
+    // SAFETY: the caller vouches for the lengths.
+    unsafe {
+        let both = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(second.as_ptr()), _mm512_loadu_ps(first.as_ptr()));
+        let both: __m512i = std::mem::transmute(both);
+        let turned = _mm512_permutexvar_epi16(_mm512_loadu_si512(TURNS.as_ptr().cast()), both);
+        _mm512_storeu_si512(target.as_mut_ptr().cast(), turned);
+    }
+}
+
 /// Little-endian bytes of [`round`] of every number.
 ///
 /// # Panics

@@ -2,6 +2,7 @@
 
 mod backward;
 mod call;
+mod rows;
 
 use super::{Attended, AttnSpec, Kv, Normalizer, Packing};
 use burn::backend::flex::FlexTensor;
@@ -34,6 +35,8 @@ pub(super) fn serves(device: &Device, spec: &AttnSpec) -> bool {
         _ => false,
     }
 }
+
+pub(super) use rows::attention_of_rows;
 
 pub(super) fn attention(
     q: Tensor<3>,

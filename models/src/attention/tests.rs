@@ -215,3 +215,32 @@ fn kernel_reads_a_fused_projection_in_place() {
     let contiguous = attention(copy(part(0)), &packing, kv, &spec).out;
     assert_eq!(strided.into_data(), contiguous.into_data());
 }
+
+#[test]
+fn rows_of_one_projection_are_their_parts_forward_and_backward() {
+    let device = Device::flex().autodiff();
+    device.seed(12);
+    let [heads, kv_heads, dim] = [4, 2, 8];
+    let rotary = Arc::new(Rotary::plain(50.0, dim, RopeStyle::Half));
+    let pos = PosRule::Rope { rotary, cap: None };
+    let spec = AttnSpec { causal: true, pos, ..AttnSpec::new(0.4) };
+    let packing = Packing::from_offsets(&[0, 37, 37, 50]);
+    let width = (heads + 2 * kv_heads) * dim;
+    let numbers = Tensor::<2>::random([50, width], Distribution::Normal(0.0, 1.0), &Device::flex());
+    let weights = Tensor::<2>::random([50, heads * dim], Distribution::Normal(0.0, 1.0), &Device::flex());
+    let run = |attend: &dyn Fn(Tensor<2>) -> Tensor<2>| {
+        let rows = numbers.clone().autodiff().require_grad();
+        let out = attend(rows.clone());
+        let gradients = (out.clone() * weights.clone().autodiff()).sum().backward();
+        (matrix(out.inner()), matrix(rows.grad(&gradients).expect("a gradient")))
+    };
+    let (out, gradient) = run(&|rows| attention_of_rows(rows, [heads, kv_heads, dim], &packing, &spec));
+    let (of_parts, gradient_of_parts) = run(&|rows| {
+        let all = rows.reshape([50, heads + 2 * kv_heads, dim]);
+        let part = |first, count| all.clone().narrow(1, first, count);
+        let kv = Kv::new(part(heads, kv_heads), part(heads + kv_heads, kv_heads), packing.clone());
+        attention(part(0, heads), &packing, kv, &spec).out.reshape([50, heads * dim])
+    });
+    assert_eq!(out, of_parts);
+    close("gradient", &gradient, &gradient_of_parts, 1e-6);
+}

@@ -1,8 +1,8 @@
-//! Normalisation and gates as single operations of burn's Flex backend, with their gradients: composed of tensor operations each is
-//! a dozen passes over memory.
+//! Products, normalisation and gates as single operations of burn's Flex backend, with their gradients: composed of tensor
+//! operations each is a dozen passes over memory.
 
-use super::Activation;
 use super::host::Host;
+use super::{Activation, Kernel, Precision};
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -16,6 +16,14 @@ use kilobase_kernels::matmul;
 /// The operations.
 #[backend_extension(Autodiff, Flex)]
 pub(super) trait Fused: burn::backend::Backend {
+    /// `x weight^T`, `[rows, in]`, `[out, in] -> [rows, out]`. In bf16 both sides of each product, those of the gradients
+    /// included, are rounded before it; sums are f32.
+    fn fused_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self>;
+
     /// Root mean square normalisation of rows `[rows, columns]` with factors `[columns]`.
     fn fused_rms_norm(x: FloatTensor<Self>, gamma: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self>;
 
@@ -33,6 +41,14 @@ pub(super) fn serves(device: &Device) -> bool {
     }
 }
 
+pub(super) fn linear(x: Tensor<2>, weight: Tensor<2>, precision: Precision) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as Fused>::fused_linear(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        precision,
+    ))
+}
+
 pub(super) fn rms_norm(x: Tensor<2>, gamma: Tensor<1>, epsilon: f64) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as Fused>::fused_rms_norm(
         x.into_dispatch(),
@@ -47,6 +63,20 @@ pub(super) fn gated(both: Tensor<2>, activation: Activation) -> Tensor<2> {
 
 /// Their gradients as operations of a backend without autodiff.
 pub(super) trait FusedBackward: Fused {
+    /// The gradient of `x`: `d weight`.
+    fn linear_input_gradient(
+        weight: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self>;
+
+    /// The gradient of `weight`: `d^T x`.
+    fn linear_weight_gradient(
+        x: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self>;
+
     /// Gradients of `x` and `gamma`.
     fn rms_norm_backward(
         x: FloatTensor<Self>,
@@ -68,6 +98,12 @@ fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
 }
 
 impl Fused for Flex {
+    fn fused_linear(x: FlexTensor, weight: FlexTensor, precision: Precision) -> FlexTensor {
+        let (x, weight) = (Host::of(&x), Host::of(&weight));
+        let shape = [x.rows().rows(), weight.rows().rows()];
+        tensor(matmul::times_transposed(x.rows(), weight.rows(), None, Kernel::best(precision)), shape)
+    }
+
     fn fused_rms_norm(x: FlexTensor, gamma: FlexTensor, epsilon: f64) -> FlexTensor {
         let (x, gamma) = (Host::of(&x), Host::of(&gamma));
         let columns = gamma.numbers().len();
@@ -86,6 +122,18 @@ impl Fused for Flex {
 }
 
 impl FusedBackward for Flex {
+    fn linear_input_gradient(weight: FlexTensor, d: FlexTensor, precision: Precision) -> FlexTensor {
+        let (weight, d) = (Host::of(&weight), Host::of(&d));
+        let shape = [d.rows().rows(), weight.rows().columns()];
+        tensor(matmul::times(d.rows(), weight.rows(), Kernel::best(precision)), shape)
+    }
+
+    fn linear_weight_gradient(x: FlexTensor, d: FlexTensor, precision: Precision) -> FlexTensor {
+        let (x, d) = (Host::of(&x), Host::of(&d));
+        let shape = [d.rows().columns(), x.rows().columns()];
+        tensor(matmul::transposed_times(d.rows(), x.rows(), Kernel::best(precision)), shape)
+    }
+
     fn rms_norm_backward(x: FlexTensor, gamma: FlexTensor, epsilon: f64, d: FlexTensor) -> [FlexTensor; 2] {
         let (x, gamma, d) = (Host::of(&x), Host::of(&gamma), Host::of(&d));
         let (d_x, d_gamma) = matmul::rms_norm_backward(x.rows(), gamma.numbers(), epsilon as f32, d.rows());
@@ -99,6 +147,27 @@ impl FusedBackward for Flex {
         let out = matmul::gated_backward(both.rows(), activation, d.rows());
         let columns = out.len() / rows.max(1);
         tensor(out, [rows, columns])
+    }
+}
+
+#[derive(Debug)]
+struct LinearStep;
+
+impl<B: FusedBackward> Backward<B, 2> for LinearStep {
+    type State = ([NodeId; 2], Precision);
+
+    fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let d = gradients.consume::<B>(&ops.node);
+        let ([x, weight], precision) = ops.state;
+        let [of_x, of_weight] = ops.parents;
+        if let Some(node) = of_x {
+            let weight = checkpointer.retrieve_node_output(weight);
+            gradients.register::<B>(node.id, B::linear_input_gradient(weight, d.clone(), precision));
+        }
+        if let Some(node) = of_weight {
+            let x = checkpointer.retrieve_node_output(x);
+            gradients.register::<B>(node.id, B::linear_weight_gradient(x, d, precision));
+        }
     }
 }
 
@@ -140,6 +209,23 @@ impl<B: FusedBackward> Backward<B, 1> for GatedStep {
 }
 
 impl<B: FusedBackward, C: CheckpointStrategy> Fused for Autodiff<B, C> {
+    fn fused_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        match LinearStep.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut step) => {
+                let ids = [step.checkpoint(&x), step.checkpoint(&weight)];
+                let out = B::fused_linear(x.into_primitive(), weight.into_primitive(), precision);
+                step.finish((ids, precision), out)
+            }
+            OpsKind::UnTracked(step) => {
+                step.finish(B::fused_linear(x.into_primitive(), weight.into_primitive(), precision))
+            }
+        }
+    }
+
     fn fused_rms_norm(x: FloatTensor<Self>, gamma: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self> {
         match NormStep.prepare::<C>([x.node(), gamma.node()]).compute_bound().stateful() {
             OpsKind::Tracked(mut step) => {

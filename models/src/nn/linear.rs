@@ -6,7 +6,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 #[cfg(feature = "cpu")]
 use kilobase_kernels::matmul;
-use kilobase_kernels::matmul::PackedMatrix;
+use kilobase_kernels::matmul::{PackedMatrix, Precision};
 use std::sync::Arc;
 
 /// A linear layer. Its weights are a parameter, which can be trained, or packed for the processor.
@@ -14,6 +14,9 @@ use std::sync::Arc;
 pub struct Linear {
     weight: Option<Param<Tensor<2>>>,
     bias: Option<Param<Tensor<1>>>,
+    /// Of products with weights that are not packed.
+    #[module(skip)]
+    precision: Precision,
     #[module(skip)]
     packed: Option<Arc<Packed>>,
 }
@@ -27,14 +30,16 @@ struct Packed {
 }
 
 impl Linear {
-    /// `weight` `[out, in]`, as in published checkpoints; the product reads it transposed in place.
-    pub fn new(weight: Param<Tensor<2>>, bias: Option<Param<Tensor<1>>>) -> Self {
-        Self { weight: Some(weight), bias, packed: None }
+    /// `weight` `[out, in]`, as in published checkpoints. The precision is that of products on the processor; other devices
+    /// compute as their tensors are.
+    pub fn new(weight: Param<Tensor<2>>, bias: Option<Param<Tensor<1>>>, precision: Precision) -> Self {
+        Self { weight: Some(weight), bias, precision, packed: None }
     }
 
     /// For inference on the processor.
     pub fn packed(weight: PackedMatrix, bias: Option<Vec<f32>>) -> Self {
-        Self { weight: None, bias: None, packed: Some(Arc::new(Packed { weight, bias })) }
+        let precision = weight.kernel().precision();
+        Self { weight: None, bias: None, precision, packed: Some(Arc::new(Packed { weight, bias })) }
     }
 
     /// Whether the weights are packed.
@@ -47,13 +52,18 @@ impl Linear {
         self.weight.as_ref().map(Param::val)
     }
 
+    /// What products are computed in on the processor.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// Some outputs only, `[rows, in] -> [rows, count]`, from weights that are not packed.
     ///
     /// # Panics
     /// If the weights are packed.
     pub fn forward_rows(&self, x: Tensor<2>, first: usize, count: usize) -> Tensor<2> {
         let weight = self.weight.as_ref().expect("weights that are not packed").val();
-        let y = x.matmul(weight.narrow(0, first, count).transpose());
+        let y = self.product(x, weight.narrow(0, first, count));
         match &self.bias {
             Some(bias) => y + bias.val().narrow(0, first, count).unsqueeze(),
             None => y,
@@ -70,10 +80,18 @@ impl Linear {
             matmul::linear(x.rows(), weight, bias.as_deref(), &mut out);
             return host::tensor(out, shape);
         }
-        let y = x.matmul(self.weight.as_ref().expect("weights, packed or not").val().transpose());
+        let y = self.product(x, self.weight.as_ref().expect("weights, packed or not").val());
         match &self.bias {
             Some(bias) => y + bias.val().unsqueeze(),
             None => y,
         }
+    }
+
+    fn product(&self, x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+        #[cfg(feature = "cpu")]
+        if super::fused::serves(&x.device()) {
+            return super::fused::linear(x, weight, self.precision);
+        }
+        x.matmul(weight.transpose())
     }
 }

@@ -12,6 +12,8 @@ use kilobase_kernels::matmul::{self, Kernel, PackedMatrix, Rows};
 pub struct Tensors<'a> {
     weights: &'a Weights,
     device: &'a Device,
+    precision: Precision,
+    /// Where weights are packed.
     kernel: Option<Kernel>,
 }
 
@@ -20,11 +22,16 @@ impl<'a> Tensors<'a> {
     /// gradients, large matrices are packed for its kernels.
     ///
     /// # Panics
-    /// If a precision other than f32 is asked for where weights are not packed.
+    /// If a precision other than f32 is asked for elsewhere than on the processor.
     pub fn new(weights: &'a Weights, device: &'a Device, precision: Precision) -> Self {
+        assert!(precision == Precision::F32 || on_processor(device), "{precision:?} is for the processor");
         let kernel = packs(device).then(|| Kernel::best(precision));
-        assert!(kernel.is_some() || precision == Precision::F32, "{precision:?} is for the plain processor");
-        Self { weights, device, kernel }
+        Self { weights, device, precision, kernel }
+    }
+
+    /// What attention computes in: its backward pass is f32, and what it goes over again must be what it was.
+    pub fn attention_precision(self) -> Precision {
+        self.kernel.map_or(Precision::F32, Kernel::precision)
     }
 
     /// A parameter of the given shape.
@@ -47,6 +54,7 @@ impl<'a> Tensors<'a> {
         Ok(Linear::new(
             self.param(&format!("{name}.weight"), [out, input])?,
             bias.then(|| self.param(&format!("{name}.bias"), [out])).transpose()?,
+            self.precision,
         ))
     }
 
@@ -62,7 +70,7 @@ impl<'a> Tensors<'a> {
         if let Some(kernel) = self.kernel {
             return Ok(Linear::packed(PackedMatrix::with_kernel(Rows::new(&weight, input), kernel), None));
         }
-        Ok(Linear::new(self.stacked_param(weight, [out, input]), None))
+        Ok(Linear::new(self.stacked_param(weight, [out, input]), None, self.precision))
     }
 
     /// [`Self::linear`] without bias, to which a residual is added.
@@ -144,7 +152,7 @@ impl<'a> Tensors<'a> {
                 norm: None,
             }));
         }
-        let gated = Linear::new(self.stacked_param(weight, [2 * intermediate, hidden]), None);
+        let gated = Linear::new(self.stacked_param(weight, [2 * intermediate, hidden]), None, self.precision);
         let down = self.linear_residual(down, hidden, intermediate)?;
         Ok(GatedMlp::new(gated, down, activation))
     }
@@ -206,6 +214,17 @@ impl<'a> Tensors<'a> {
 fn packs(device: &Device) -> bool {
     #[cfg(feature = "cpu")]
     return matches!(device.as_dispatch(), burn::backend::DispatchDevice::Flex(_));
+    #[cfg(not(feature = "cpu"))]
+    {
+        let _ = device;
+        false
+    }
+}
+
+/// Whether our kernels compute on this device, gradients recorded or not.
+pub(crate) fn on_processor(device: &Device) -> bool {
+    #[cfg(feature = "cpu")]
+    return super::fused::serves(device);
     #[cfg(not(feature = "cpu"))]
     {
         let _ = device;

@@ -107,8 +107,14 @@ pub fn finetune(
     let job = Job { name, classes: classes.len(), train, dev, settings, folder };
     let autodiff = device.clone().autodiff();
     match family {
-        Family::DnaBert2 => job.run(&DnaBert2::open(start.checkpoint()?, &autodiff)?, &start, tell),
-        Family::Generator => job.run(&Generator::open(start.checkpoint()?, &autodiff)?, &start, tell),
+        Family::DnaBert2 => {
+            job.run(&DnaBert2::open(start.checkpoint()?, &autodiff, crate::nn::Precision::F32)?, &start, tell)
+        }
+        Family::Generator => job.run(
+            &Generator::open(start.checkpoint()?, &autodiff, crate::nn::Precision::F32)?,
+            &start,
+            tell,
+        ),
     }
 }
 

@@ -3,10 +3,13 @@
 //! Written by hand rather than recorded: a recorded loss keeps several `[rows, vocabulary]` matrices, and those are most of
 //! the memory of a small model with a large vocabulary.
 
+mod products;
+
 use super::vocabulary::Bases;
-use crate::family::values;
+use crate::nn::Precision;
 use burn::tensor::{Tensor, TensorData};
 use kilobase_kernels::loss;
+use products::Products;
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -30,6 +33,8 @@ pub struct Matrix {
     pub weight: Tensor<2>,
     /// `[vocabulary]`
     pub bias: Option<Tensor<1>>,
+    /// Of products on the processor.
+    pub precision: Precision,
 }
 
 /// Losses and gradients of some rows.
@@ -65,48 +70,45 @@ impl Objective {
         let vocabulary = matrix.weight.dims()[0];
         assert_eq!(rows, targets.len(), "one target a row");
         let device = states.device();
+        let bias =
+            matrix.bias.clone().map(|bias| bias.into_data().try_to_vec::<f32>().expect("biases are f32"));
+        let mut products = Products::new(states, matrix, scale.is_some());
         let mut total = Loss { sum: 0.0, cross_entropy: 0.0, gradients: None };
-        let mut d_states = Vec::new();
-        let mut d_weight: Option<Tensor<2>> = None;
-        let mut d_bias = vec![0.0_f64; if matrix.bias.is_some() { vocabulary } else { 0 }];
+        let mut d_bias = vec![0.0_f64; if bias.is_some() { vocabulary } else { 0 }];
         for (block, targets) in targets.chunks(ROWS).enumerate() {
-            let part = states.clone().narrow(0, block * ROWS, targets.len());
-            let mut logits = part.clone().matmul(matrix.weight.clone().transpose());
-            if let Some(bias) = &matrix.bias {
-                logits = logits + bias.clone().unsqueeze();
-            }
-            let mut logits = values(logits);
+            let rows = block * ROWS..block * ROWS + targets.len();
+            let mut logits = products.logits(rows.clone());
             // A row's numbers do not depend on the others', and the sums are taken in their order.
             let each: Vec<(f64, f64)> = logits
                 .par_chunks_exact_mut(vocabulary)
                 .zip(targets)
-                .map(|(row, &target)| self.row(row, target, scale))
+                .map(|(row, &target)| {
+                    if let Some(bias) = &bias {
+                        row.iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
+                    }
+                    self.row(row, target, scale)
+                })
                 .collect();
             for (own, cross_entropy) in each {
                 total.sum += own;
                 total.cross_entropy += cross_entropy;
             }
             if scale.is_some() {
-                for row in logits.chunks_exact(vocabulary) {
-                    d_bias.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x));
+                if bias.is_some() {
+                    for row in logits.chunks_exact(vocabulary) {
+                        d_bias.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x));
+                    }
                 }
-                let d = Tensor::<2>::from_data(TensorData::new(logits, [targets.len(), vocabulary]), &device);
-                d_states.push(d.clone().matmul(matrix.weight.clone()));
-                let part = d.transpose().matmul(part);
-                d_weight = Some(match d_weight {
-                    Some(sum) => sum + part,
-                    None => part,
-                });
+                products.add_gradients(rows, logits);
             }
         }
-        total.gradients = scale.map(|_| HeadGradients {
-            states: if d_states.is_empty() {
-                Tensor::zeros([0, hidden], &device)
-            } else {
-                Tensor::cat(d_states, 0)
-            },
-            weight: d_weight.map_or_else(|| vec![0.0; vocabulary * hidden], values),
-            bias: d_bias.into_iter().map(|x| x as f32).collect(),
+        total.gradients = scale.map(|_| {
+            let (states, weight) = products.gradients();
+            HeadGradients {
+                states: Tensor::from_data(TensorData::new(states, [rows, hidden]), &device),
+                weight,
+                bias: d_bias.into_iter().map(|x| x as f32).collect(),
+            }
         });
         total
     }

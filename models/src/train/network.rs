@@ -4,6 +4,7 @@ use super::head::Matrix;
 use crate::attention::Packing;
 use crate::checkpoint::Checkpoint;
 use crate::family;
+use crate::nn::Precision;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use kilobase_data::batch::PackedBatch;
@@ -29,11 +30,11 @@ pub trait Network: Module + Debug {
     /// How the published names of the parameters of a classification head begin.
     const HEAD: &'static [&'static str];
 
-    /// Loads a checkpoint of the family onto a device.
+    /// Loads a checkpoint of the family onto a device. The precision is that of products.
     ///
     /// # Panics
-    /// If it is of another family.
-    fn open(checkpoint: Checkpoint, device: &Device) -> Result<Self, family::Error>;
+    /// If it is of another family; or if a precision other than f32 is asked for elsewhere than on the processor.
+    fn open(checkpoint: Checkpoint, device: &Device, precision: Precision) -> Result<Self, family::Error>;
 
     /// The published tensors that a parameter stacks, first rows first, and how many of its `rows` each has. `path` is the
     /// parameter's place in the module.

@@ -16,6 +16,7 @@ use crate::checkpoint::{CONFIG, Checkpoint, Precision, write_safetensors};
 use crate::family::dnabert2::DnaBert2;
 use crate::family::generator::Generator;
 use crate::family::{Family, detect, random};
+use crate::nn::{self, on_processor};
 use burn::tensor::Device;
 use kilobase_data::export::AtomicFile;
 use reader::Reading;
@@ -189,7 +190,11 @@ impl<N: Network> Run<N> {
         device: &Device,
     ) -> Result<Self, Error> {
         let state: State = store::read_json(&path.join(STATE))?;
-        let network = N::open(checkpoint, &device.clone().autodiff())?;
+        let precision = nn::Precision::from(setup.recipe.compute);
+        if precision != nn::Precision::F32 && !on_processor(device) {
+            return Err(Error::recipe("compute", "bf16 is for the processor; other devices compute in f32"));
+        }
+        let network = N::open(checkpoint, &device.clone().autodiff(), precision)?;
         if network.output().is_none() {
             return Err(Error::recipe("start", "the checkpoint has no output matrix for this goal"));
         }

@@ -3,6 +3,7 @@
 use super::gradient::Keep;
 use super::schedule::Schedule;
 use super::{AdamW, Error};
+use crate::nn::Precision;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fs;
@@ -20,6 +21,26 @@ pub enum Goal {
     Mlm,
 }
 
+/// What products are computed in. Weights, sums, gradients and moments are f32 always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compute {
+    /// f32.
+    #[default]
+    F32,
+    /// Both sides of products of a layer, and of their gradients, are rounded to bf16; on the processor only.
+    Bf16,
+}
+
+impl From<Compute> for Precision {
+    fn from(compute: Compute) -> Self {
+        match compute {
+            Compute::F32 => Self::F32,
+            Compute::Bf16 => Self::Bf16,
+        }
+    }
+}
+
 /// A recipe for [`pretrain`](super::pretrain). Paths are relative to the file's folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +53,9 @@ pub struct Recipe {
     /// A folder with a checkpoint to go on from, in place of `model` and `tokenizer`.
     #[serde(default)]
     pub start: Option<PathBuf>,
+    /// What products are computed in.
+    #[serde(default)]
+    pub compute: Compute,
     /// How bases become tokens.
     #[serde(default)]
     pub tokenizer: Option<TokenizerRecipe>,

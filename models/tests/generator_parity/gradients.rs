@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use kilobase_data::tokenize::Tokenizer;
 use kilobase_models::checkpoint::Checkpoint;
 use kilobase_models::family::generator::Generator;
+use kilobase_models::nn::Precision;
 use kilobase_models::train::adamw::Moments;
 use kilobase_models::train::example::Example;
 use kilobase_models::train::gradient::{Keep, accumulate, evaluate};
@@ -28,7 +29,7 @@ pub(crate) fn check(
     if fixture.expected("train/ce_loss").is_none() {
         return;
     }
-    let network = Generator::open(checkpoint, &Device::flex().autodiff()).expect("a decoder");
+    let network = Generator::open(checkpoint, &Device::flex().autodiff(), Precision::F32).expect("a decoder");
     let input = &fixture.inputs["cases"]["train"];
     let input = if input.is_object() { input } else { &fixture.inputs["train"] };
     let batch = Case::new(input).batch;

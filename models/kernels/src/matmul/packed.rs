@@ -55,6 +55,27 @@ impl PackedMatrix {
         Self { outputs: 2 * n, ..packed }
     }
 
+    /// Packs the transpose of `[depth, outputs]`.
+    pub fn transposed(weights: Rows<'_>, kernel: Kernel) -> Self {
+        let (columns, group) = (kernel.columns(), kernel.group());
+        let padded = weights.rows.next_multiple_of(kernel.depth_multiple());
+        let store = match kernel.precision() {
+            Precision::F32 => Store::F32(columns_as_panels(weights, columns, padded, 1, |row, _, target| {
+                target[..row.len()].copy_from_slice(row);
+            })),
+            Precision::Bf16 => {
+                Store::Bf16(columns_as_panels(weights, columns, padded, group, |row, next, target| {
+                    if group == 1 {
+                        bf16::round_all(row, target)
+                    } else {
+                        bf16::round_pairs(row, next, target)
+                    }
+                }))
+            }
+        };
+        Self { kernel, outputs: weights.columns, depth: weights.rows, store }
+    }
+
     fn pack<'a>(
         depth: usize,
         outputs: usize,
@@ -126,6 +147,30 @@ pub(super) fn panels<'a, T: Pod + Default + Send>(
             for (k, &weight) in row(first + column).iter().enumerate() {
                 data[(k / group * columns + column) * group + k % group] = store(weight);
             }
+        }
+    });
+    data
+}
+
+/// All panels of the transpose of `[depth, outputs]`. `store` takes a row's numbers for one panel, those of the next row where
+/// two are a group, and where they go.
+fn columns_as_panels<T: Pod + Default + Send>(
+    weights: Rows<'_>,
+    columns: usize,
+    padded: usize,
+    group: usize,
+    store: impl Fn(&[f32], &[f32], &mut [T]) + Sync,
+) -> Numbers<T> {
+    let mut data = Numbers::zeroed(weights.columns.div_ceil(columns) * columns * padded);
+    data.as_mut_slice().par_chunks_mut((columns * padded).max(1)).enumerate().for_each(|(panel, data)| {
+        let part = panel * columns..weights.columns.min((panel + 1) * columns);
+        let zeros = vec![0.0; part.len()];
+        for (n, target) in
+            data.chunks_exact_mut(columns * group).enumerate().take(weights.rows.div_ceil(group))
+        {
+            let k = n * group;
+            let next = if k + 1 < weights.rows { &weights.row(k + 1)[part.clone()] } else { &zeros };
+            store(&weights.row(k)[part.clone()], next, target);
         }
     });
     data

@@ -31,6 +31,11 @@ impl<'a> Rows<'a> {
         self.rows
     }
 
+    /// Numbers of a row.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
     pub(super) fn row(&self, row: usize) -> &'a [f32] {
         &self.data[row * self.stride..][..self.columns]
     }

@@ -34,7 +34,16 @@ impl Call {
         run: impl FnOnce(Kernel<'_>) -> R,
     ) -> R {
         let (q, k, v) = (readable(q), readable(k), readable(v));
-        let (q, k, v) = (heads(&q), heads(&k), heads(&v));
+        self.with_heads([heads(&q), heads(&k), heads(&v)], self.spec_with(table), run)
+    }
+
+    /// The same over queries, keys and values.
+    pub(super) fn with_heads<R>(
+        &self,
+        [q, k, v]: [Heads<'_>; 3],
+        spec: AttnSpec,
+        run: impl FnOnce(Kernel<'_>) -> R,
+    ) -> R {
         let spans =
             |packing: &Packing| -> Vec<_> { packing.offsets().windows(2).map(|w| w[0]..w[1]).collect() };
         let (rows, slots) = (spans(&self.queries), spans(&self.keys));
@@ -52,7 +61,7 @@ impl Call {
         };
         let views: Vec<Strided<'_>> = slots.iter().map(view).collect();
         let sequences = rows.into_iter().zip(&views).map(|(rows, kv)| Sequence { rows, kv }).collect();
-        run(Kernel { q, v, positions: self.queries.positions(), sequences, spec: self.spec_with(table) })
+        run(Kernel { q, v, positions: self.queries.positions(), sequences, spec })
     }
 
     /// The spec with the biases of the table, if there are any.
@@ -82,9 +91,15 @@ impl Kernel<'_> {
         (out, lse)
     }
 
-    pub(super) fn backward(&self, out: &[f32], lse: &[f32], d_out: &[f32], d_lse: &[f32]) -> Gradients {
+    pub(super) fn backward(
+        &self,
+        out: &[f32],
+        lse: &[f32],
+        d_out: &[f32],
+        d_lse: Option<&[f32]>,
+    ) -> Gradients {
         let (positions, sequences) = (self.positions, &self.sequences);
-        kernel::backward(self.q, positions, sequences, &self.spec, out, lse, d_out, Some(d_lse))
+        kernel::backward(self.q, positions, sequences, &self.spec, out, lse, d_out, d_lse)
     }
 }
 

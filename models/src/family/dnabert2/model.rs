@@ -3,7 +3,7 @@
 mod training;
 
 use super::Config;
-use crate::attention::{AttnSpec, Kv, Packing, PosRule, alibi, attention};
+use crate::attention::{AttnSpec, Packing, PosRule, alibi, attention_of_rows};
 use crate::checkpoint::{self, Weights};
 use crate::nn::{Activation, GatedMlp, Linear, LinearResidual, Precision, Tensors};
 use burn::module::{Module, Param};
@@ -22,11 +22,8 @@ struct Layer {
 impl Layer {
     /// `[tokens, hidden] -> [tokens, hidden]`
     fn forward(&self, x: Tensor<2>, packing: &Packing, heads: usize, spec: &AttnSpec) -> Tensor<2> {
-        let [tokens, hidden] = x.dims();
-        let qkv = self.wqkv.forward(x.clone()).reshape([tokens, 3, heads, hidden / heads]); // [t, 3, h, d]
-        let part = |i| qkv.clone().narrow(1, i, 1).squeeze_dim::<3>(1); // [t, h, d]
-        let kv = Kv::new(part(1), part(2), packing.clone());
-        let attended = attention(part(0), packing, kv, spec).out.reshape([tokens, hidden]);
+        let dim = x.dims()[1] / heads;
+        let attended = attention_of_rows(self.wqkv.forward(x.clone()), [heads, heads, dim], packing, spec);
         let x = self.attention_out.forward(attended, x);
         self.mlp.forward(x.clone(), x)
     }
@@ -119,6 +116,7 @@ impl DnaBert2 {
             None
         };
         let heads = config.num_attention_heads;
+        let precision = t.attention_precision();
         Ok(Self { word_embeddings, token_type_embeddings, norm, layers, mlm, head, heads, precision })
     }
 

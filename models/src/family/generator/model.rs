@@ -3,7 +3,7 @@
 mod training;
 
 use super::Config;
-use crate::attention::{AttnSpec, Kv, MaskRule, Packing, PosRule, Rotary, Selection, attention};
+use crate::attention::{AttnSpec, MaskRule, Packing, PosRule, Rotary, Selection, attention_of_rows};
 use crate::cache::{self, CacheError, KvCache, PagePool, Pipeline, PolicyError, Store};
 use crate::checkpoint::{self, Weights};
 use crate::family::values;
@@ -54,6 +54,7 @@ struct Shape {
     kv_heads: usize,
     head_dim: usize,
     rotary: Arc<Rotary>,
+    /// Of attention.
     precision: Precision,
     /// Whether the output matrix is the embedding.
     tied: bool,
@@ -111,7 +112,7 @@ impl Generator {
                 kv_heads: config.num_key_value_heads,
                 head_dim: config.head_dim,
                 rotary: Arc::new(config.rotary(config.max_position_embeddings)),
-                precision,
+                precision: t.attention_precision(),
                 tied: config.tie_word_embeddings,
             },
         })
@@ -310,12 +311,7 @@ impl Shape {
 
     /// Over whole sequences.
     fn attend(&self, qkv: Tensor<2>, packing: &Packing, spec: &AttnSpec) -> Tensor<2> {
-        let Self { heads, kv_heads, head_dim, .. } = *self;
-        let rows = qkv.dims()[0];
-        let qkv = qkv.reshape([rows, heads + 2 * kv_heads, head_dim]);
-        let part = |first, count| qkv.clone().narrow(1, first, count);
-        let kv = Kv::new(part(heads, kv_heads), part(heads + kv_heads, kv_heads), packing.clone());
-        attention(part(0, heads), packing, kv, spec).out.reshape([rows, heads * head_dim])
+        attention_of_rows(qkv, [self.heads, self.kv_heads, self.head_dim], packing, spec)
     }
 
     /// Over caches, to which the rows are appended. The caches are on the processor whatever device computes the rest.

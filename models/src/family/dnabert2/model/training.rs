@@ -15,8 +15,8 @@ impl Network for DnaBert2 {
     const WORDS: &'static str = "bert.embeddings.word_embeddings.weight";
     const HEAD: &'static [&'static str] = &["bert.pooler.", "classifier."];
 
-    fn open(checkpoint: Checkpoint, device: &Device) -> Result<Self, family::Error> {
-        match Model::load(checkpoint, device, Precision::F32)? {
+    fn open(checkpoint: Checkpoint, device: &Device, precision: Precision) -> Result<Self, family::Error> {
+        match Model::load(checkpoint, device, precision)? {
             Model::DnaBert2 { model, .. } => Ok(*model),
             other @ Model::Generator { .. } => panic!("a checkpoint of the family {}", other.family()),
         }
@@ -112,7 +112,11 @@ impl Network for DnaBert2 {
 
     fn output(&self) -> Option<(Output, Matrix)> {
         let mlm = self.mlm.as_ref()?;
+        let precision = mlm.transform.precision();
         let output = Output { weight: Self::WORDS, bias: Some("cls.predictions.decoder.bias") };
-        Some((output, Matrix { weight: self.word_embeddings.val(), bias: Some(mlm.decoder_bias.val()) }))
+        Some((
+            output,
+            Matrix { weight: self.word_embeddings.val(), bias: Some(mlm.decoder_bias.val()), precision },
+        ))
     }
 }

@@ -14,8 +14,8 @@ impl Network for Generator {
     const WORDS: &'static str = "model.embed_tokens.weight";
     const HEAD: &'static [&'static str] = &["score."];
 
-    fn open(checkpoint: Checkpoint, device: &Device) -> Result<Self, family::Error> {
-        match Model::load(checkpoint, device, Precision::F32)? {
+    fn open(checkpoint: Checkpoint, device: &Device, precision: Precision) -> Result<Self, family::Error> {
+        match Model::load(checkpoint, device, precision)? {
             Model::Generator { model, .. } => Ok(*model),
             other @ Model::DnaBert2 { .. } => panic!("a checkpoint of the family {}", other.family()),
         }
@@ -109,8 +109,9 @@ impl Network for Generator {
     }
 
     fn output(&self) -> Option<(Output, Matrix)> {
-        let weight = self.lm_head.as_ref()?.weight()?;
+        let head = self.lm_head.as_ref()?;
+        let (weight, precision) = (head.weight()?, head.precision());
         let name = if self.shape.tied { Self::WORDS } else { "lm_head.weight" };
-        Some((Output { weight: name, bias: None }, Matrix { weight, bias: None }))
+        Some((Output { weight: name, bias: None }, Matrix { weight, bias: None, precision }))
     }
 }

@@ -1,0 +1,94 @@
+//! Products of blocks of states with the output matrix, and those of their gradients.
+
+use super::Matrix;
+use crate::family::values;
+use crate::nn::{Kernel, on_processor};
+use burn::tensor::{Tensor, TensorData};
+use kilobase_kernels::matmul::{PackedMatrix, Rows, times_packed, transposed_times};
+use std::ops::Range;
+
+/// The products of one set of states, on the processor by its kernels, elsewhere as the device computes them.
+pub(super) struct Products {
+    place: Place,
+    hidden: usize,
+    vocabulary: usize,
+    /// `[rows, hidden]`
+    d_states: Vec<f32>,
+    /// `[vocabulary, hidden]`
+    d_weight: Vec<f32>,
+}
+
+enum Place {
+    Processor {
+        states: Vec<f32>,
+        weight: PackedMatrix,
+        /// The transpose, where gradients are asked for.
+        turned: Option<PackedMatrix>,
+    },
+    Device {
+        states: Tensor<2>,
+        weight: Tensor<2>,
+    },
+}
+
+impl Products {
+    pub(super) fn new(states: &Tensor<2>, matrix: &Matrix, gradients: bool) -> Self {
+        let [vocabulary, hidden] = matrix.weight.dims();
+        let place = if on_processor(&states.device()) {
+            let kernel = Kernel::best(matrix.precision);
+            let weight = values(matrix.weight.clone());
+            let rows = Rows::new(&weight, hidden);
+            Place::Processor {
+                states: values(states.clone()),
+                weight: PackedMatrix::with_kernel(rows, kernel),
+                turned: gradients.then(|| PackedMatrix::transposed(rows, kernel)),
+            }
+        } else {
+            Place::Device { states: states.clone(), weight: matrix.weight.clone() }
+        };
+        let d_weight = if gradients { vec![0.0; vocabulary * hidden] } else { Vec::new() };
+        Self { place, hidden, vocabulary, d_states: Vec::new(), d_weight }
+    }
+
+    /// `[rows, vocabulary]`, without the bias.
+    pub(super) fn logits(&self, rows: Range<usize>) -> Vec<f32> {
+        match &self.place {
+            Place::Processor { states, weight, .. } => {
+                times_packed(part(states, self.hidden, &rows), weight, None)
+            }
+            Place::Device { states, weight } => {
+                let part = states.clone().narrow(0, rows.start, rows.len());
+                values(part.matmul(weight.clone().transpose()))
+            }
+        }
+    }
+
+    /// Adds what follows from the gradients of the logits of the next rows.
+    pub(super) fn add_gradients(&mut self, rows: Range<usize>, d_logits: Vec<f32>) {
+        let (d_states, d_weight) = match &self.place {
+            Place::Processor { states, weight, turned } => {
+                let d = Rows::new(&d_logits, self.vocabulary);
+                let turned = turned.as_ref().expect("gradients were asked for");
+                let part = part(states, self.hidden, &rows);
+                (times_packed(d, turned, None), transposed_times(d, part, weight.kernel()))
+            }
+            Place::Device { states, weight } => {
+                let d = TensorData::new(d_logits, [rows.len(), self.vocabulary]);
+                let d = Tensor::<2>::from_data(d, &states.device());
+                let part = states.clone().narrow(0, rows.start, rows.len());
+                (values(d.clone().matmul(weight.clone())), values(d.transpose().matmul(part)))
+            }
+        };
+        self.d_states.extend(d_states);
+        self.d_weight.iter_mut().zip(d_weight).for_each(|(sum, x)| *sum += x);
+    }
+
+    /// Of the states, `[rows, hidden]`, and of the matrix, `[vocabulary, hidden]`.
+    pub(super) fn gradients(self) -> (Vec<f32>, Vec<f32>) {
+        (self.d_states, self.d_weight)
+    }
+}
+
+fn part<'a>(states: &'a [f32], hidden: usize, rows: &Range<usize>) -> Rows<'a> {
+    Rows::new(&states[rows.start * hidden..rows.end * hidden], hidden)
+}
