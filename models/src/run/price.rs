@@ -28,6 +28,8 @@ pub struct Cost {
     pub cache_bytes: u64,
     /// The most bytes of activations at once.
     pub activation_bytes: u64,
+    /// The most bytes of sequences at once: letters, tokens, and what is told of them.
+    pub sequence_bytes: u64,
 }
 
 impl Cost {
@@ -44,7 +46,7 @@ impl Cost {
 
     /// Bytes beside the weights.
     pub fn bytes(&self) -> u64 {
-        self.cache_bytes + self.activation_bytes
+        self.cache_bytes + self.activation_bytes + self.sequence_bytes
     }
 
     /// Seconds at these rates.
@@ -64,6 +66,7 @@ impl Add for Cost {
             attention_flop: self.attention_flop + other.attention_flop,
             cache_bytes: self.cache_bytes.max(other.cache_bytes),
             activation_bytes: self.activation_bytes.max(other.activation_bytes),
+            sequence_bytes: self.sequence_bytes.max(other.sequence_bytes),
         }
     }
 }
