@@ -21,7 +21,10 @@ fn vcf(step: usize, sorted: bool) -> String {
         let bases = dna(LENGTH, seed);
         for at in (1000..LENGTH - 1000).step_by(step) {
             let base = &bases[at - 1..at];
-            lines.push(format!("{contig}\t{at}\t.\t{base}\t{}\t.\t.\t.\n", if base == "A" { "G" } else { "A" }));
+            lines.push(format!(
+                "{contig}\t{at}\t.\t{base}\t{}\t.\t.\t.\n",
+                if base == "A" { "G" } else { "A" }
+            ));
         }
     }
     if !sorted {

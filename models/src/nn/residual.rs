@@ -98,9 +98,9 @@ impl GatedMlp {
 
     /// Bytes of what is packed.
     pub fn packed_bytes(&self) -> usize {
-        self.packed.as_ref().map_or(0, |p| {
-            p.gated.bytes() + p.down.bytes() + beside(p.bias.as_ref(), p.norm.as_ref())
-        })
+        self.packed
+            .as_ref()
+            .map_or(0, |p| p.gated.bytes() + p.down.bytes() + beside(p.bias.as_ref(), p.norm.as_ref()))
     }
 
     /// `[rows, hidden]`, `[rows, hidden] -> [rows, hidden]`. In models that normalise afterwards `x` is the residual as well.

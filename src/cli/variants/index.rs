@@ -132,9 +132,9 @@ fn covered(line: &str) -> Option<(&str, usize, usize)> {
     let mut cells = line.split('\t');
     let (contig, position) = (cells.next()?, cells.next()?.parse::<usize>().ok()?);
     let reference = cells.nth(1)?.len();
-    let end = cells.nth(3).and_then(|info| {
-        info.split(';').find_map(|entry| entry.strip_prefix("END=")?.parse::<usize>().ok())
-    });
+    let end = cells
+        .nth(3)
+        .and_then(|info| info.split(';').find_map(|entry| entry.strip_prefix("END=")?.parse::<usize>().ok()));
     let last = (position + reference).saturating_sub(1);
     Some((contig, position.max(1), end.unwrap_or(last).max(position)))
 }
@@ -147,14 +147,20 @@ mod tests {
     fn a_record_covers_its_reference_allele_or_what_end_says() {
         assert_eq!(covered("c\t5\t.\tACG\tA\t.\t.\t."), Some(("c", 5, 7)));
         assert_eq!(covered("c\t5\t.\tA\t<DEL>\t.\t.\tX=1;END=90"), Some(("c", 5, 90)));
-        assert_eq!(covered("c\t5\t.\tA\tC"), Some(("c", 5, 5)), "eight columns are the rule, not ours to check");
+        assert_eq!(
+            covered("c\t5\t.\tA\tC"),
+            Some(("c", 5, 5)),
+            "eight columns are the rule, not ours to check"
+        );
         assert_eq!(covered("c\t0\t.\tN\tNA\t.\t.\t."), Some(("c", 1, 0)), "before the first base");
         assert_eq!(covered("c\tx\t.\tA\tC"), None);
     }
 
     #[test]
     fn only_vcf_in_bgzf_has_an_index() {
-        for (name, indexed) in [("a.vcf.gz", true), ("A.VCF.bgz", true), ("a.vcf", false), ("a.tsv.gz", false)] {
+        for (name, indexed) in
+            [("a.vcf.gz", true), ("A.VCF.bgz", true), ("a.vcf", false), ("a.tsv.gz", false)]
+        {
             assert_eq!(is_indexed(Path::new(name)), indexed, "{name}");
         }
     }
