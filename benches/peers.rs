@@ -8,11 +8,16 @@
 //! cargo bench --bench peers -- attention --shape 1x12x4096x64 --bias
 //! cargo bench --bench peers -- prefill --shape 1x4096
 //! cargo bench --bench peers -- decode --shape 1x4096       # a run is 16 tokens after 4096
+//! cargo bench --bench peers -- llr --reference REF.fa --table T.csv --count 312 --peer-count 6   # llr-alone, vep
 //! ```
 //!
 //! Every figure comes from a process of its own: this program starts itself for ours and `benches/peers/run.sh` for theirs
 //! (which makes a virtual environment on first use), in turn, `--rounds` times; medians are shown. Models and inputs are random with a fixed seed, of one size
 //! in both. A line of the table is printed as soon as it is measured; the ratio is PyTorch's best form over ours.
+//!
+//! `llr`, `llr-alone` and `vep` score the first `--count` single-base variants of a table (contig, position in the first sequence
+//! of REF, reference, alternate), ours with the shared pass of `kilobase variants`, and of each allele alone, and by the score
+//! of GENERator's authors; theirs the first `--peer-count`. Their figures are variants a second.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints what it measures")]
 
 use kilobase::data::batch::PackedBatch;
@@ -24,9 +29,12 @@ use kilobase::models::nn::Precision;
 use kilobase_kernels::attention::{AttnSpec, Heads, KeyForm, PosRule, Sequence, Strided, forward};
 use kilobase_kernels::matmul::{PackedMatrix, Rows, linear};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
+
+#[path = "peers/variants.rs"]
+mod variants;
 
 const HIDDEN: usize = 768;
 const HEADS: usize = 12;
@@ -56,6 +64,7 @@ fn main() {
         "encoder" => write_encoder(models.path(), 12),
         "layer" => write_encoder(models.path(), 1),
         "prefill" | "decode" => write_decoder(models.path()),
+        what if variants::is_about(what) => write_decoder(models.path()),
         _ => {}
     }
     println!(
@@ -96,8 +105,8 @@ fn middle(mut runs: Vec<Value>) -> Value {
 }
 
 fn parse(arguments: &[String]) -> Vec<Row> {
-    let usage = "peers encoder|layer|gemm|attention|prefill|decode (--shape AxB | --lengths A,B) [--bias] \
-                 [--dtype f32,bf16] [--threads 1,2] [--repeats N] [--warm-up N] [--rounds N]";
+    let usage = "peers encoder|layer|gemm|attention|prefill|decode (--shape AxB | --lengths A,B) [--bias], or \
+                 llr|llr-alone|vep --reference FASTA --table CSV --count N --peer-count N, [--dtype f32,bf16] [--threads 1,2] [--repeats N] [--warm-up N] [--rounds N]";
     let what = arguments.first().unwrap_or_else(|| panic!("usage: {usage}")).clone();
     let mut row =
         Row { what, shape: Vec::new(), dtype: String::new(), threads: 0, repeats: 3, warm_up: 1, rounds: 1 };
@@ -107,7 +116,9 @@ fn parse(arguments: &[String]) -> Vec<Row> {
         let mut value =
             || rest.next().unwrap_or_else(|| panic!("{flag} takes a value; usage: {usage}")).clone();
         match flag.as_str() {
-            "--shape" | "--lengths" => row.shape.extend([flag.clone(), value()]),
+            "--shape" | "--lengths" | "--reference" | "--table" | "--count" | "--peer-count" => {
+                row.shape.extend([flag.clone(), value()])
+            }
             "--bias" => row.shape.push(flag.clone()),
             "--dtype" => dtypes = value(),
             "--threads" => threads = value(),
@@ -138,6 +149,12 @@ impl Row {
             arguments.extend([flag.to_owned(), value]);
         }
         arguments
+    }
+
+    /// What follows a flag.
+    fn value(&self, flag: &str) -> &str {
+        let at = self.shape.iter().position(|part| part == flag);
+        &self.shape[1 + at.unwrap_or_else(|| panic!("{flag} is missing"))]
     }
 
     fn numbers(&self) -> Vec<usize> {
@@ -172,9 +189,16 @@ fn peer(row: &Row, form: &str) -> Value {
     let script = match row.what.as_str() {
         "layer" => "encoder",
         "prefill" | "decode" => "decoder",
+        what if variants::is_about(what) => "variants",
         what => what,
     };
-    command.arg(script).args(row.arguments());
+    command.arg(script);
+    if variants::is_about(&row.what) {
+        let row = Row { shape: Vec::new(), ..row.clone() };
+        command.args(["--score", row.what.trim_end_matches("-alone")]).args(row.arguments());
+    } else {
+        command.args(row.arguments());
+    }
     if row.what == "decode" {
         command.arg("--decode");
     }
@@ -183,6 +207,13 @@ fn peer(row: &Row, form: &str) -> Value {
     }
     if row.what == "layer" {
         command.arg("--layer");
+    }
+    for (flag, theirs) in
+        [("--reference", "--reference"), ("--table", "--table"), ("--peer-count", "--count")]
+    {
+        if variants::is_about(&row.what) {
+            command.args([theirs, row.value(flag)]);
+        }
     }
     if row.shape[0] == "--lengths" {
         command.arg("--unpad");
@@ -200,20 +231,24 @@ fn print_row(row: &Row, ours: &Value, theirs: &[(String, Value)]) {
             key(&a.1).total_cmp(&key(&b.1))
         })
         .expect("a form");
+    let rate = variants::is_about(&row.what);
+    let told = |s: f64| if rate { format!("{:.3}/s", 1.0 / s) } else { format!("{s:.3}") };
+    let shape = if rate { format!("{} variants", row.value("--count")) } else { row.shape.join(" ") };
     let each: Vec<String> = theirs
         .iter()
         .map(|(form, v)| match seconds(v) {
-            Some(s) => format!("{s:.3} {form}"),
+            Some(s) => format!("{} {form}", told(s)),
             None => format!("{} {form}", v["error"].as_str().unwrap_or("failed")),
         })
         .collect();
     let (ours_s, best_s) = (seconds(ours).unwrap_or(f64::NAN), seconds(best).unwrap_or(f64::NAN));
     println!(
-        "| {} | {} | {} | {} | {ours_s:.3} | {} | {:.2} | {:.0} | {:.0} ({form}) | {:.2} |",
+        "| {} | {} | {} | {} | {} | {} | {:.2} | {:.0} | {:.0} ({form}) | {:.2} |",
         row.what,
-        row.shape.join(" ").replace("--shape ", "").replace("--", ""),
+        shape.replace("--shape ", "").replace("--", ""),
         row.dtype,
         row.threads,
+        told(ours_s),
         each.join(", ").trim_end(),
         best_s / ours_s,
         mib(ours),
@@ -229,6 +264,7 @@ fn ours(row: &Row) {
         "prefill" | "decode" => decoder(row),
         "gemm" => gemm(row),
         "attention" => attend(row),
+        what if variants::is_about(what) => variants::score(row),
         other => panic!("{other} is not known"),
     };
     println!("{}", json!({ "seconds": seconds, "peak_rss_bytes": peak() }));
@@ -279,11 +315,19 @@ fn write_decoder(folder: &Path) {
     std::fs::write(folder.join("config.json"), config.to_string()).expect("written");
     let tensors = random(generator::expected(&sizes, 0, |_| false), 42);
     write_safetensors(&folder.join("model.safetensors"), tensors, Stored::F32).expect("written");
+    let tokenizer = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/generator-tiny");
+    for name in ["vocab.txt", "tokenizer_config.json"] {
+        std::fs::copy(tokenizer.join(name), folder.join(name)).expect("copied");
+    }
+}
+
+/// Where the model of this run was written.
+fn model_folder() -> PathBuf {
+    std::env::var_os("KILOBASE_BENCH_MODEL").expect("a model").into()
 }
 
 fn load(row: &Row) -> Model {
-    let folder = std::env::var("KILOBASE_BENCH_MODEL").expect("a model");
-    let checkpoint = Checkpoint::open(Path::new(&folder)).expect("a checkpoint");
+    let checkpoint = Checkpoint::open(&model_folder()).expect("a checkpoint");
     let device = DeviceRequest::Cpu.open().expect("the processor");
     Model::load(checkpoint, &device, row.precision()).expect("a model")
 }

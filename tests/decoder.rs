@@ -8,6 +8,7 @@ mod decoder {
     mod generate;
     mod score;
     mod variants;
+    mod variants_output;
 }
 
 use std::fs;

@@ -64,7 +64,8 @@ class Decoder(nn.Module):
         self.norm = nn.RMSNorm(HIDDEN, eps=1e-5)
         self.head = nn.Linear(HIDDEN, VOCABULARY, bias=False)
 
-    def forward(self, ids, caches, start):
+    def states(self, ids, caches, start):
+        """What the last layer gives, `[B, S, hidden]`."""
         frequencies = THETA ** (-torch.arange(0, DIM, 2) / DIM)
         angles = torch.arange(start, start + ids.shape[1])[:, None] * frequencies
         cos, sin = angles.cos().to(self.head.weight.dtype), angles.sin().to(self.head.weight.dtype)
@@ -76,7 +77,13 @@ class Decoder(nn.Module):
         x = self.words(ids)
         for layer, cache in zip(self.layers, caches):
             x = layer(x, cache, start, turn)
-        return self.head(self.norm(x[:, -1]))
+        return x
+
+    def logits(self, states):
+        return self.head(self.norm(states))
+
+    def forward(self, ids, caches, start):
+        return self.logits(self.states(ids, caches, start)[:, -1])
 
 
 def main():

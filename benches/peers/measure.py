@@ -33,8 +33,8 @@ def arguments(description):
     return parser
 
 
-def report(args, what, prepare):
-    """Times `prepare()()` and prints the line; running out of memory is a result, not a crash."""
+def report(args, what, prepare, jobs=1):
+    """Times `prepare()()`, which does `jobs` jobs, and prints the line; running out of memory is a result, not a crash."""
     torch.set_num_threads(args.threads)
     torch.set_num_interop_threads(1)
     torch.manual_seed(42)
@@ -42,7 +42,7 @@ def report(args, what, prepare):
     line = {"peer": f"torch {torch.__version__}", **what, "dtype": args.dtype, "threads": args.threads}
     try:
         with torch.inference_mode():
-            line["seconds"] = median_seconds(prepare(), args.warm_up, args.repeats)
+            line["seconds"] = median_seconds(prepare(), args.warm_up, args.repeats) / jobs
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "memory" not in str(error):
             raise

@@ -145,6 +145,16 @@ impl Model {
         }
     }
 
+    /// Bytes of the weights as they are held: packed for the processor in the precision asked for, and what is looked up by
+    /// rows, such as the embeddings, in f32.
+    pub fn weight_bytes(&self) -> u64 {
+        let bytes = match self {
+            Self::DnaBert2 { model, .. } => model.weight_bytes(),
+            Self::Generator { model, .. } => model.weight_bytes(),
+        };
+        bytes as u64
+    }
+
     /// Bytes of activations at the widest point of a forward pass over this many tokens, weights not counted.
     pub fn activation_bytes(&self, tokens: usize) -> u64 {
         let floats = match self {

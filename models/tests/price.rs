@@ -13,9 +13,13 @@ use kilobase_models::run::{Long, Reading};
 use std::path::Path;
 
 fn model() -> Model {
+    model_of(Precision::F32)
+}
+
+fn model_of(precision: Precision) -> Model {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/generator-tiny");
     let checkpoint = Checkpoint::open(&directory).expect("a checkpoint");
-    Model::load(checkpoint, &Device::flex(), Precision::F32).expect("a model")
+    Model::load(checkpoint, &Device::flex(), precision).expect("a model")
 }
 
 fn parts(model: &Model) -> (&Config, &Generator) {
@@ -99,6 +103,38 @@ fn the_cache_takes_what_was_told() {
             }
         }
     }
+}
+
+#[test]
+fn weights_and_logits_are_in_the_price() {
+    let (h, kv, vocabulary, layers) = (72, 24, 4128, 3);
+    let matrices = layers * (h * (2 * h + 2 * kv) + 3 * h * 100) + h * vocabulary;
+    let others = h * vocabulary + (2 * layers + 1) * h;
+    for (precision, bytes) in [(Precision::F32, 4), (Precision::Bf16, 2)] {
+        let held = model_of(precision).weight_bytes();
+        // The table of embeddings and the factors of norms stay f32 whatever the matrices are rounded to.
+        let least = (bytes * matrices + 4 * others) as u64;
+        // Panels are filled up: 72 columns to 96, say, and of so many rows.
+        assert!((least..2 * least).contains(&held), "{precision:?}: {held} bytes, at least {least}");
+    }
+    let model = model();
+    let reading = Reading::exact(4096);
+    let of = |pricer: Pricer<'_>, tokens| pricer.sequence(tokens).activation_bytes;
+    let last = |tokens: usize| (tokens * h + tokens.min(256) * (h + vocabulary)) as u64 * 4;
+    for tokens in [10, 256, 2000] {
+        let (states, predicted) = (
+            of(Pricer::states(&model, &reading, layers), tokens),
+            of(Pricer::predictions(&model, &reading), tokens),
+        );
+        assert_eq!(states, model.activation_bytes(tokens));
+        assert!(predicted >= last(tokens).max(states), "{tokens} tokens: {predicted}");
+        // Two laws of doubles on each thread.
+        let laws = 2 * 8 * (vocabulary * rayon::current_num_threads()) as u64;
+        assert!(predicted <= (last(tokens) + laws).max(states), "{tokens} tokens: {predicted}");
+    }
+    let one = Cost { cache_bytes: 5, activation_bytes: 7, sequence_bytes: 11, ..Cost::default() };
+    let other = Cost { cache_bytes: 1, activation_bytes: 9, sequence_bytes: 4, ..Cost::default() };
+    assert_eq!((one.bytes(), (one + other).bytes()), (23, 5 + 9 + 11));
 }
 
 #[test]

@@ -156,14 +156,6 @@ pub(crate) enum Dtype {
 }
 
 impl Dtype {
-    /// Bytes of a weight.
-    pub(crate) fn bytes(self) -> u64 {
-        match self {
-            Self::F32 => 4,
-            Self::Bf16 => 2,
-        }
-    }
-
     /// As written to metadata.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -18,7 +18,7 @@ use super::doctor::Memory;
 use super::exit::{Missing, Usage};
 use super::load::{Loaded, load};
 use super::output::{Stdout, Summary};
-use super::price::{self, Tokens};
+use super::price::{self, Held, Tokens};
 use super::progress::Progress;
 use super::records::{Counts, PORTION_BASES, RecordArgs, Records, Window};
 use super::scan::Scan;
@@ -225,7 +225,10 @@ fn cost(embedder: &Embedder<'_>, tail: Tail, scan: &Scan) -> Cost {
         }
         _ => 0,
     };
-    Cost { activation_bytes: cost.activation_bytes + rows as u64, ..cost }
+    // Where each token is, for the index.
+    let place = if embedder.pooling == Pooling::None { size_of::<[u64; 2]>() as u64 } else { 0 };
+    let held = Held::INPUT.and(0, place).of(scan, tokens) + rows as u64;
+    Cost { sequence_bytes: held, ..cost }
 }
 
 fn dry_run(

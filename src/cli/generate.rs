@@ -313,6 +313,10 @@ fn dry_run(
         // Each sample keeps what it has more than the prompt, and the page that the prompt does not fill.
         let own = (whole.cache_bytes - before.cache_bytes.min(whole.cache_bytes)) + pricer.cache_bytes(1);
         cost.cache_bytes = cost.cache_bytes.max(before.cache_bytes + samples as u64 * own);
+        // A step: its rows through the layers, and logits three times: as they come, as they are read, and the law drawn from.
+        let logits = 3 * samples * loaded.model.vocab_size() * size_of::<f32>();
+        let step = pricer.activation_bytes(samples) + logits as u64;
+        cost.activation_bytes = cost.activation_bytes.max(step);
         decoded += Cost {
             tokens: (samples * budget) as f64,
             attention_flop: (whole.attention_flop - before.attention_flop).max(0.0) * samples as f64,

@@ -9,6 +9,7 @@ use kilobase::models::family::Model;
 use serde_json::{Map, Value, json};
 
 use super::args::{Dtype, ModelArgs};
+use super::doctor::Memory;
 use super::exit::Usage;
 use super::progress::Progress;
 use super::{Console, Ctx};
@@ -19,8 +20,9 @@ pub(crate) struct Loaded {
     pub(crate) tokenizer: Box<dyn Tokenizer>,
     /// What goes into plans and metadata: family, hashes, numbers, device.
     pub(crate) facts: Map<String, Value>,
-    /// Bytes of the weights in memory.
-    pub(crate) weight_bytes: u64,
+    /// Bytes of memory that the process had when the model was loaded: the program, its libraries and the weights; nothing where
+    /// the system does not tell.
+    pub(crate) resident_bytes: Option<u64>,
 }
 
 /// Finds, checks and loads the model.
@@ -40,11 +42,7 @@ pub(crate) fn load(args: &ModelArgs, ctx: &Ctx) -> anyhow::Result<Loaded> {
     let checkpoint = Checkpoint::open(&folder).with_context(context)?;
     let tokenizer = tokenizer(args.tokenizer.as_deref(), &folder)?;
     let weights = checkpoint.weights();
-    let weight_bytes = weights
-        .names()
-        .map(|name| Ok(args.dtype.bytes() * weights.shape(name)?.iter().product::<usize>() as u64))
-        .sum::<anyhow::Result<u64>>()?;
-    ctx.console.detail(format_args!("reading {} bytes of weights from {}", weight_bytes, folder.display()));
+    ctx.console.detail(format_args!("reading {} tensors from {}", weights.len(), folder.display()));
     let sha256 = weights.sha256().with_context(context)?.to_owned();
     let model = Model::load(checkpoint, &device, args.dtype.precision()).with_context(context)?;
     if tokenizer.vocab_size() != model.vocab_size() {
@@ -70,7 +68,8 @@ pub(crate) fn load(args: &ModelArgs, ctx: &Ctx) -> anyhow::Result<Loaded> {
         "device": choice.kind(),
     });
     let Value::Object(facts) = facts else { unreachable!("written as an object above") };
-    Ok(Loaded { model, tokenizer, facts, weight_bytes })
+    let resident_bytes = Memory::resident();
+    Ok(Loaded { model, tokenizer, facts, resident_bytes })
 }
 
 pub(crate) fn resolve(name: &str, args: &ModelArgs, console: &Console) -> anyhow::Result<std::path::PathBuf> {

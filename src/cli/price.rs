@@ -8,15 +8,24 @@ use super::doctor::Memory;
 use super::exit::Missing;
 use super::load::Loaded;
 use super::output::Summary;
+use super::records::PORTION_BASES;
 use super::scan::Scan;
 
 /// Adds a price to the facts of a dry run. `steps` are seconds of work that is not counted in operations.
+///
+/// `memory_bytes` is what the process will have at most. It starts from what it has now that the model is loaded, so that the
+/// program itself and what the system's allocator holds are in it.
 pub(crate) fn add(summary: Summary, loaded: &Loaded, cost: &Cost, rates: &Rates, steps: f64) -> Summary {
+    let weights = loaded.model.weight_bytes();
+    let program = loaded.resident_bytes.map(|resident| resident.saturating_sub(weights));
     summary
         .fact("tokens", cost.tokens.round() as u64)
-        .fact("weights_bytes", loaded.weight_bytes)
+        .fact("weights_bytes", weights)
+        .fact("program_bytes", program)
         .fact("cache_bytes", cost.cache_bytes)
         .fact("activation_bytes", cost.activation_bytes)
+        .fact("sequence_bytes", cost.sequence_bytes)
+        .fact("memory_bytes", weights + program.unwrap_or(0) + cost.bytes())
         .fact("available_bytes", Memory::look().map(|memory| memory.available))
         .fact("linear_flop", cost.linear_flop.round() as u64)
         .fact("attention_flop", cost.attention_flop.round() as u64)
@@ -39,13 +48,40 @@ pub(crate) fn check(cost: &Cost) -> Result<(), Missing> {
     match Memory::look() {
         Some(memory) if cost.bytes() > memory.available => Err(Missing {
             what: format!(
-                "the cache needs {} bytes and the activations {}; {} are to be had",
-                cost.cache_bytes, cost.activation_bytes, memory.available
+                "the cache needs {} bytes, the activations {} and the sequences {}; {} are to be had",
+                cost.cache_bytes, cost.activation_bytes, cost.sequence_bytes, memory.available
             ),
             hint: "--cache-policy with a small --cache-budget, --cache-dtype bf16 or int8, and a smaller --chunk take less"
                 .to_owned(),
         }),
         _ => Ok(()),
+    }
+}
+
+/// What is held of letters and tokens beside the model's own numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    /// Bytes of a letter.
+    pub(crate) letter: u64,
+    /// Bytes of a token.
+    pub(crate) token: u64,
+}
+
+impl Held {
+    /// The letter in the mapped file, in the record as it is read, and in its portion; the token's number, span, mark and
+    /// segment.
+    pub(crate) const INPUT: Self = Self { letter: 3, token: 4 + 16 + 1 + 4 };
+
+    /// The same and more.
+    pub(crate) fn and(self, letter: u64, token: u64) -> Self {
+        Self { letter: self.letter + letter, token: self.token + token }
+    }
+
+    /// Of the largest portion of an input: records go together until there are [`PORTION_BASES`] letters.
+    pub(crate) fn of(self, scan: &Scan, tokens: Tokens) -> u64 {
+        let others = (PORTION_BASES as u64 - 1).min(scan.work.saturating_sub(scan.longest));
+        let letters = scan.longest + others;
+        letters * self.letter + tokens.of(letters) as u64 * self.token
     }
 }
 

@@ -17,7 +17,7 @@ use super::args::ModelArgs;
 use super::decoder::{ChunkArgs, ContextArgs};
 use super::load::{Loaded, load};
 use super::output::{self, Stdout, Summary};
-use super::price::{self, Tokens};
+use super::price::{self, Held, Tokens};
 use super::progress::Progress;
 use super::records::{Counts, RecordArgs, Records, Window};
 use super::scan::Scan;
@@ -126,8 +126,15 @@ fn plan(args: &Args, loaded: &Loaded, overlap: usize, seen: Option<&Scan>) -> Ma
 
 /// What all strands of all records take.
 fn cost(args: &Args, pricer: &Pricer<'_>, tokens: Tokens, scan: &Scan) -> Cost {
-    let strands = if args.both_strands { 2.0 } else { 1.0 };
-    pricer.job(tokens.of_all(scan)).times(strands)
+    let strands = if args.both_strands { 2 } else { 1 };
+    let cost = pricer.job(tokens.of_all(scan)).times(f64::from(strands));
+    // A number for each letter of a strand, those of both strands and their mean at once; the track's rows, and once more while
+    // they are written.
+    let numbers = size_of::<f64>() as u64 * if args.both_strands { 3 } else { 1 };
+    let track = if args.track.is_some() { 2 * size_of::<f32>() as u64 } else { 0 };
+    let other_strand = u64::from(args.both_strands);
+    let held = Held::INPUT.and(numbers + track + other_strand, 0);
+    Cost { sequence_bytes: held.of(scan, tokens), ..cost }
 }
 
 fn dry_run(

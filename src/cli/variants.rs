@@ -19,6 +19,7 @@ use super::output::{self, Stdout, Summary};
 use super::progress::Progress;
 
 mod edit;
+mod index;
 mod plan;
 mod price;
 mod scorer;
@@ -186,12 +187,18 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let order = if args.sort { Order::Position } else { Order::Source };
     let finish = Finish { order, metadata: &metadata, force: args.force };
     let source = Reader::open(&args.input)?;
-    let written = if args.file().is_some() {
+    let written = if let Some(path) = args.file() {
+        // An old index would lead to wrong places of the new file.
+        for old in index::names(path).iter().filter(|_| args.force && index::is_indexed(path)) {
+            index::remove(old)?;
+        }
         writer.finish(source, &finish)?
     } else {
         let format = source.header().format();
         writer.write(source, format, &finish, &mut Stdout::new())?
     };
+    let index = args.file().filter(|path| index::is_indexed(path));
+    let index = index.map(|path| write_index(path, &reference, ctx)).transpose()?.flatten();
     let skipped: u64 = written.skipped.values().sum();
     if skipped > 0 {
         let reasons: Vec<String> =
@@ -211,7 +218,27 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let summary =
         if args.edit.pie().is_some() { scorer.errors().tell(summary, &ctx.console) } else { summary };
     let summary = summary.fact("output", output::shown(args.file()));
+    let summary = match &index {
+        Some(path) => summary.fact("index", output::shown(Some(path))),
+        None => summary,
+    };
     ctx.console.summary(&summary, args.file().is_none())
+}
+
+/// Makes the index of a finished file; gives its name, or says why there is none.
+fn write_index(path: &Path, reference: &Reference, ctx: &Ctx) -> anyhow::Result<Option<PathBuf>> {
+    let longest = reference.contigs().iter().map(|contig| contig.length).max().unwrap_or(0);
+    Ok(match index::write(path, longest)? {
+        index::Outcome::Written(path) => Some(path),
+        index::Outcome::Unsorted { contig, position } => {
+            ctx.console.warn(format_args!(
+                "{}: no index, since {} at {position} is not in order; --sort brings records in order",
+                path.display(),
+                contig.escape_debug()
+            ));
+            None
+        }
+    })
 }
 
 /// Scores every record that the writer does not hold yet.

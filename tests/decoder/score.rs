@@ -130,6 +130,13 @@ fn a_dry_run_prices_memory_and_time_and_writes_nothing() {
     // A page of 64 slots for the 51 tokens: 3 layers, keys and values of 2 heads of 12 in 2 bytes.
     let page = 64 * 3 * 2 * 2 * 12 * 2;
     assert_eq!(price("--chunk 16")["cache_bytes"], page);
+    // 365 letters, each three times and with a number of eight bytes, and 62 tokens of 25 bytes go together.
+    assert_eq!(whole["sequence_bytes"], 365 * (3 + 8) + 62 * 25);
+    assert_eq!(price("--both-strands")["sequence_bytes"], 365 * (3 + 3 * 8 + 1) + 62 * 25);
+    let part = |name: &str| whole[format!("{name}_bytes")].as_u64().unwrap();
+    let parts = ["weights", "program", "cache", "activation", "sequence"].map(part);
+    assert_eq!(part("memory"), parts.iter().sum::<u64>());
+    assert!(part("program") > 1 << 20 && part("weights") > 4 * 2 * 72 * 4128, "{parts:?}");
     // Twelve tokens stay, and four more before the policy is asked: still a page, but fewer keys are read.
     let kept = price("--chunk 4 --cache-policy window --cache-budget 12 --context 20");
     assert_eq!(kept["cache_bytes"], page);

@@ -109,6 +109,20 @@ fn every_record_gets_a_score_or_a_reason_and_keeps_the_rest_of_its_line() {
 }
 
 #[test]
+fn letters_that_are_no_bases_can_be_read_as_unknown() {
+    let base = &dna(100, 8)[98..99];
+    let table = format!("chrom\tpos\tref\talt\nc2\t99\t{base}\t{}\n", if base == "A" { "C" } else { "A" });
+    let folder = folder(&[("in.tsv", &table), ("ref.fa", &reference())]);
+    let (input, fasta) = (folder.path().join("in.tsv"), folder.path().join("ref.fa"));
+    let line = ["variants", text(&input), "-r", text(&fasta), "-m", MODEL, "--right", "60", "-q"];
+    let refused = rows(&stdout(&mut kilobase(line)));
+    assert_eq!(refused[0][4..], ["NA", "window_letters"], "four N stand two bases after it");
+    let read = rows(&stdout(&mut kilobase(line.into_iter().chain(["--allow-n"]))));
+    assert!(number(&read[0][4]).is_finite(), "{read:?}");
+    assert_ne!(read[0][5], "window_letters");
+}
+
+#[test]
 fn a_ratio_is_the_difference_of_two_scored_sequences_and_does_not_depend_on_the_file() {
     let contig = dna(900, 7);
     let at = 400;
@@ -177,6 +191,8 @@ fn what_is_wrong_is_told_before_any_work() {
     for (input, flags, code, part) in [
         (&broken, vec![], 1, "line 4"),
         (&input, vec!["--context", "50"], 2, "need 1517 tokens; the context has 50"),
+        (&input, vec!["--left", "2000000"], 2, "need 333485 tokens; the context has "),
+        (&input, vec!["--score", "vep", "--left", "2000000"], 2, "need 333385 tokens; the context has "),
         (&input, vec!["--score", "pll"], 2, "pll needs an encoder"),
         (&input, vec!["-r", "no-such.fa"], 3, "no-such.fa"),
     ] {

@@ -47,6 +47,13 @@ impl Linear {
         self.packed.is_some()
     }
 
+    /// Bytes of what is packed.
+    pub fn packed_bytes(&self) -> usize {
+        self.packed.as_ref().map_or(0, |packed| {
+            packed.weight.bytes() + packed.bias.as_ref().map_or(0, |bias| size_of_val(&bias[..]))
+        })
+    }
+
     /// The weights `[out, in]`, unless they are packed.
     pub fn weight(&self) -> Option<Tensor<2>> {
         self.weight.as_ref().map(Param::val)

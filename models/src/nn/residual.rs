@@ -32,6 +32,13 @@ pub struct PackedLinearResidual {
     pub norm: Option<kilobase_kernels::matmul::LayerNorm>,
 }
 
+/// Bytes of what stands beside packed matrices.
+fn beside(bias: Option<&Vec<f32>>, norm: Option<&kilobase_kernels::matmul::LayerNorm>) -> usize {
+    let bias = bias.map_or(0, Vec::len);
+    let norm = norm.map_or(0, |norm| norm.gamma.len() + norm.beta.len());
+    (bias + norm) * size_of::<f32>()
+}
+
 impl LinearResidual {
     /// From parameters.
     pub fn new(linear: Linear, norm: Option<LayerNorm>) -> Self {
@@ -41,6 +48,11 @@ impl LinearResidual {
     /// For inference on the processor.
     pub fn packed(packed: PackedLinearResidual) -> Self {
         Self { linear: None, norm: None, packed: Some(Arc::new(packed)) }
+    }
+
+    /// Bytes of what is packed.
+    pub fn packed_bytes(&self) -> usize {
+        self.packed.as_ref().map_or(0, |p| p.weight.bytes() + beside(p.bias.as_ref(), p.norm.as_ref()))
     }
 
     /// `[rows, in]`, `[rows, out] -> [rows, out]`
@@ -82,6 +94,13 @@ impl GatedMlp {
     /// For inference on the processor.
     pub fn packed(packed: kilobase_kernels::matmul::GatedMlp) -> Self {
         Self { gated: None, down: None, activation: packed.activation, packed: Some(Arc::new(packed)) }
+    }
+
+    /// Bytes of what is packed.
+    pub fn packed_bytes(&self) -> usize {
+        self.packed
+            .as_ref()
+            .map_or(0, |p| p.gated.bytes() + p.down.bytes() + beside(p.bias.as_ref(), p.norm.as_ref()))
     }
 
     /// `[rows, hidden]`, `[rows, hidden] -> [rows, hidden]`. In models that normalise afterwards `x` is the residual as well.

@@ -27,6 +27,11 @@ impl RmsNorm {
         Self { gamma: None, packed: Some(Arc::new(gamma)), epsilon }
     }
 
+    /// Bytes of the factors, unless they are a parameter.
+    pub fn packed_bytes(&self) -> usize {
+        self.packed.as_ref().map_or(0, |gamma| size_of_val(&gamma[..]))
+    }
+
     /// `[rows, width] -> [rows, width]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         #[cfg(feature = "cpu")]

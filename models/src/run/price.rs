@@ -3,6 +3,7 @@
 //! Operations over [`Rates`], which are measured in a moment on this machine, are an estimate of the time.
 
 use super::reading::PAGE;
+use super::score::LOGIT_ROWS;
 use super::{Long, Reading};
 use crate::cache;
 use crate::family::Model;
@@ -28,6 +29,8 @@ pub struct Cost {
     pub cache_bytes: u64,
     /// The most bytes of activations at once.
     pub activation_bytes: u64,
+    /// The most bytes of sequences at once: letters, tokens, and what is told of them.
+    pub sequence_bytes: u64,
 }
 
 impl Cost {
@@ -44,7 +47,7 @@ impl Cost {
 
     /// Bytes beside the weights.
     pub fn bytes(&self) -> u64 {
-        self.cache_bytes + self.activation_bytes
+        self.cache_bytes + self.activation_bytes + self.sequence_bytes
     }
 
     /// Seconds at these rates.
@@ -64,6 +67,7 @@ impl Add for Cost {
             attention_flop: self.attention_flop + other.attention_flop,
             cache_bytes: self.cache_bytes.max(other.cache_bytes),
             activation_bytes: self.activation_bytes.max(other.activation_bytes),
+            sequence_bytes: self.sequence_bytes.max(other.sequence_bytes),
         }
     }
 }
@@ -172,7 +176,7 @@ impl<'a> Pricer<'a> {
                 packed = (packed as u64).saturating_add(count.saturating_mul(tokens as u64)) as usize;
             }
         }
-        let batch = self.model.activation_bytes(packed.min(self.reading.chunk));
+        let batch = self.activation_bytes(packed.min(self.reading.chunk));
         Cost { activation_bytes: cost.activation_bytes.max(batch), ..cost }
     }
 
@@ -203,6 +207,20 @@ impl<'a> Pricer<'a> {
         (self.layers * self.cache_config().layer_bytes(PAGE, tokens, (0, self.shape.head_dim))) as u64
     }
 
+    /// Of so many tokens at once: the layers', or the last states with the logits and laws of some rows.
+    pub fn activation_bytes(&self, tokens: usize) -> u64 {
+        let layers = self.model.activation_bytes(tokens);
+        if !self.predicts {
+            return layers;
+        }
+        let rows = tokens.min(LOGIT_ROWS);
+        let (hidden, vocabulary) = (self.model.hidden_size(), self.model.vocab_size());
+        // A law of doubles, of all tokens and of the k-mers among them, on each thread.
+        let laws = 2 * vocabulary * rayon::current_num_threads() * size_of::<f64>();
+        let last = (tokens * hidden + rows * (hidden + vocabulary)) * size_of::<f32>() + laws;
+        layers.max(last as u64)
+    }
+
     fn window(&self, tokens: usize) -> Cost {
         if self.layers < self.shape.layers && self.layers > 0 {
             return self.whole(tokens);
@@ -212,7 +230,7 @@ impl<'a> Pricer<'a> {
 
     fn whole(&self, tokens: usize) -> Cost {
         let pairs = self.shape.pairs(tokens) * self.layers as f64;
-        Cost { activation_bytes: self.model.activation_bytes(tokens), ..self.cost(tokens, pairs) }
+        Cost { activation_bytes: self.activation_bytes(tokens), ..self.cost(tokens, pairs) }
     }
 
     fn cost(&self, tokens: usize, pairs: f64) -> Cost {
@@ -269,7 +287,7 @@ impl<'a> Pricer<'a> {
         }
         Cost {
             cache_bytes: peak as u64,
-            activation_bytes: self.model.activation_bytes(chunk.min(tokens)),
+            activation_bytes: self.activation_bytes(chunk.min(tokens)),
             ..self.cost(tokens, pairs)
         }
     }

@@ -46,7 +46,7 @@ pub struct Scorer<'a> {
 }
 
 /// Rows of logits that exist at once.
-const LOGIT_ROWS: usize = 256;
+pub(super) const LOGIT_ROWS: usize = 256;
 
 impl Scorer<'_> {
     /// Scores sequences (upper-case letters); results are in the order given.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sysinfo::{CpuRefreshKind, ProcessRefreshKind, ProcessesToUpdate, System};
+use sysinfo::{CpuRefreshKind, Process, ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// The processor.
 #[derive(Debug, Serialize)]
@@ -77,11 +77,7 @@ impl Memory {
             return None;
         }
         // The group of this process: that of the whole system knows nothing of a batch job's limit.
-        let limits = sysinfo::get_current_pid().ok().and_then(|id| {
-            let kind = ProcessRefreshKind::nothing();
-            system.refresh_processes_specifics(ProcessesToUpdate::Some(&[id]), true, kind);
-            system.process(id)?.cgroup_limits()
-        });
+        let limits = of_this_process(&mut system, ProcessRefreshKind::nothing(), Process::cgroup_limits);
         let limits = limits.filter(|limits| limits.total_memory < total);
         Some(Self {
             total,
@@ -89,4 +85,21 @@ impl Memory {
             limit: limits.map(|limits| limits.total_memory),
         })
     }
+
+    /// Bytes that this process has in memory now; nothing where the system does not tell.
+    pub(crate) fn resident() -> Option<u64> {
+        let mut system = System::new().ok()?;
+        let kind = ProcessRefreshKind::nothing().with_memory();
+        of_this_process(&mut system, kind, |process| Some(process.memory())).filter(|&bytes| bytes > 0)
+    }
+}
+
+fn of_this_process<T>(
+    system: &mut System,
+    kind: ProcessRefreshKind,
+    fact: impl FnOnce(&Process) -> Option<T>,
+) -> Option<T> {
+    let id = sysinfo::get_current_pid().ok()?;
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[id]), true, kind);
+    fact(system.process(id)?)
 }

@@ -96,8 +96,7 @@ impl<'a> Counter<'a> {
         // Alleles that are computed together have pages of their own from the one in which they differ.
         let together = (chunk / widest).clamp(1, count);
         cost.cache_bytes = pricer.cache_bytes(tokens) + together as u64 * pricer.cache_bytes(widest);
-        cost.activation_bytes =
-            self.scorer.model().activation_bytes(chunk.min(tokens.max(together * widest)));
+        cost.activation_bytes = pricer.activation_bytes(chunk.min(tokens.max(together * widest)));
         cost.times(if self.scorer.both_strands() { 2.0 } else { 1.0 })
     }
 
@@ -111,7 +110,7 @@ impl<'a> Counter<'a> {
         let sites = records.iter().filter(is_site).count();
         let batch = (self.scorer.reading().chunk / tokens.max(1)).clamp(1, sites.max(1));
         let cost = pricer.continuation(0, tokens).times(sites as f64);
-        Cost { activation_bytes: model.activation_bytes(batch * tokens), ..cost }
+        Cost { activation_bytes: pricer.activation_bytes(batch * tokens), ..cost }
     }
 
     /// Each allele, and the reference, with each token masked in turn.
@@ -122,7 +121,7 @@ impl<'a> Counter<'a> {
             let tokens = self.tokens.of(bases);
             let copies = (self.scorer.reading().chunk / tokens.max(1)).clamp(1, tokens);
             let cost = pricer.sequence(tokens).times(tokens as f64);
-            Cost { activation_bytes: self.scorer.model().activation_bytes(copies * tokens), ..cost }
+            Cost { activation_bytes: pricer.activation_bytes(copies * tokens), ..cost }
         };
         let of = |record: &Record| -> Cost {
             let alleles: Cost = spelt(record).map(|length| masked(left + length as u64 + right)).sum();

@@ -120,6 +120,18 @@ impl DnaBert2 {
         Ok(Self { word_embeddings, token_type_embeddings, norm, layers, mlm, head, heads, precision })
     }
 
+    /// Bytes of the weights as they are held.
+    pub fn weight_bytes(&self) -> usize {
+        let layer = |Layer { wqkv, attention_out, mlp }: &Layer| {
+            wqkv.packed_bytes() + attention_out.packed_bytes() + mlp.packed_bytes()
+        };
+        let mlm = self.mlm.as_ref().map_or(0, |mlm| mlm.transform.packed_bytes());
+        let head = self.head.as_ref().map_or(0, |Head { pooler, classifier }| {
+            pooler.packed_bytes() + classifier.as_ref().map_or(0, Linear::packed_bytes)
+        });
+        self.num_params() * size_of::<f32>() + self.layers.iter().map(layer).sum::<usize>() + mlm + head
+    }
+
     /// The device the weights are on.
     pub fn device(&self) -> Device {
         self.word_embeddings.val().device()

@@ -128,6 +128,20 @@ impl Generator {
         self.layers.iter().all(|layer| layer.qkv.is_packed())
     }
 
+    /// Bytes of the weights as they are held.
+    pub fn weight_bytes(&self) -> usize {
+        let layer = |layer: &Layer| {
+            let Layer { attention_norm, qkv, attention_out, mlp_norm, mlp } = layer;
+            let norms = attention_norm.packed_bytes() + mlp_norm.packed_bytes();
+            norms + qkv.packed_bytes() + attention_out.packed_bytes() + mlp.packed_bytes()
+        };
+        let heads = [&self.lm_head, &self.score].into_iter().flatten().map(Linear::packed_bytes);
+        self.num_params() * size_of::<f32>()
+            + self.layers.iter().map(layer).sum::<usize>()
+            + self.norm.packed_bytes()
+            + heads.sum::<usize>()
+    }
+
     /// What the operands of products are rounded to.
     pub fn precision(&self) -> Precision {
         self.shape.precision

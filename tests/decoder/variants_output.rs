@@ -1,0 +1,123 @@
+//! Files of `kilobase variants`: sorted, in bgzf with an index, and continued after a kill.
+
+use crate::*;
+use predicates::prelude::*;
+use std::fmt::Write;
+use std::io::Read;
+use std::process::{Command as Process, Stdio};
+use std::time::{Duration, Instant};
+
+const LENGTH: usize = 30_000;
+
+/// Substitutions along two contigs, each `step` bases, those of the second contig first and backwards if `sorted` is not set.
+fn vcf(step: usize, sorted: bool) -> String {
+    let mut text = "##fileformat=VCFv4.2\n".to_owned();
+    for contig in ["c1", "c2"] {
+        writeln!(text, "##contig=<ID={contig},length={LENGTH}>").unwrap();
+    }
+    text.push_str("#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n");
+    let mut lines = Vec::new();
+    for (contig, seed) in [("c1", 21), ("c2", 22)] {
+        let bases = dna(LENGTH, seed);
+        for at in (1000..LENGTH - 1000).step_by(step) {
+            let base = &bases[at - 1..at];
+            lines.push(format!(
+                "{contig}\t{at}\t.\t{base}\t{}\t.\t.\t.\n",
+                if base == "A" { "G" } else { "A" }
+            ));
+        }
+    }
+    if !sorted {
+        lines.reverse();
+    }
+    text + &lines.concat()
+}
+
+fn reference() -> String {
+    format!(">c1\n{}\n>c2\n{}\n", dna(LENGTH, 21), dna(LENGTH, 22))
+}
+
+fn arguments(input: &Path, fasta: &Path, out: &Path) -> Vec<String> {
+    let paths = [text(input), "-r", text(fasta), "-m", MODEL, "-o", text(out)];
+    let sizes = ["--left", "120", "--right", "30", "--share", "100"];
+    ["variants"].iter().chain(&paths).chain(&sizes).map(ToString::to_string).collect()
+}
+
+fn inflated(path: &Path) -> String {
+    let mut text = String::new();
+    flate2::read::MultiGzDecoder::new(fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
+    text
+}
+
+fn records(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| !line.starts_with('#')).collect()
+}
+
+#[test]
+fn bgzf_in_order_has_an_index_that_finds_each_record() {
+    let folder = folder(&[("in.vcf", &vcf(700, false)), ("ref.fa", &reference())]);
+    let at = |name: &str| folder.path().join(name);
+    let run = |out: &str, flags: &[&str]| {
+        let arguments = arguments(&at("in.vcf"), &at("ref.fa"), &at(out));
+        kilobase(arguments.iter().map(String::as_str).chain(flags.iter().copied())).assert().success()
+    };
+    run("plain.vcf", &["--sort"]);
+    run("out.vcf.gz", &["--sort"]).stderr(predicate::str::contains("out.vcf.gz.tbi"));
+    let plain = fs::read_to_string(at("plain.vcf")).unwrap();
+    assert!(!at("plain.vcf.tbi").exists());
+    let written = inflated(&at("out.vcf.gz"));
+    assert_eq!(records(&written), records(&plain));
+    let places: Vec<(&str, usize)> = records(&written)
+        .iter()
+        .map(|line| line.split_once('\t').unwrap())
+        .map(|(contig, rest)| (contig, rest.split('\t').next().unwrap().parse().unwrap()))
+        .collect();
+    assert!(places.len() == 80 && places.is_sorted());
+    // What any program does with an index.
+    let index = noodles_tabix::fs::read(at("out.vcf.gz.tbi")).unwrap();
+    let file = fs::File::open(at("out.vcf.gz")).unwrap();
+    let mut reader = noodles_csi::io::IndexedReader::new(file, index);
+    for (region, count) in [("c1:1000-1000", 1), ("c2:1001-1699", 0), ("c2:1700-2400", 2), ("c2", 40)] {
+        let found = reader.query(&region.parse().unwrap()).unwrap();
+        let found: Vec<String> = found.map(|record| record.unwrap().as_ref().to_owned()).collect();
+        assert_eq!(found.len(), count, "{region}");
+        assert!(found.iter().all(|line| written.contains(line.as_str()) && line.contains("KB_LLR=")));
+    }
+    // Out of order there is none, and an old one does not stay.
+    run("out.vcf.gz", &["--force"]).stderr(predicate::str::contains("no index, since c2 at "));
+    assert!(!at("out.vcf.gz.tbi").exists());
+    assert_eq!(records(&inflated(&at("out.vcf.gz"))).len(), 80);
+}
+
+#[test]
+fn a_killed_run_goes_on_where_it_stopped_and_gives_the_same_bytes() {
+    let folder = folder(&[("in.vcf", &vcf(40, true)), ("ref.fa", &reference())]);
+    let at = |name: &str| folder.path().join(name);
+    let (input, fasta, out, whole) = (at("in.vcf"), at("ref.fa"), at("out.vcf.gz"), at("whole.vcf.gz"));
+    let mut child = Process::new(assert_cmd::cargo::cargo_bin("kilobase"))
+        .args(arguments(&input, &fasta, &out))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let index = at("out.vcf.gz.partial").join("index.jsonl");
+    let patience = Instant::now() + Duration::from_mins(2);
+    while !fs::metadata(&index).is_ok_and(|file| file.len() > 0) {
+        assert!(Instant::now() < patience, "no stretch was written");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    assert!(!out.exists(), "an unfinished run has no output");
+    let line = arguments(&input, &fasta, &out);
+    let line: Vec<&str> = line.iter().map(String::as_str).collect();
+    // Another plan is not mixed with what is there.
+    let other = line.iter().copied().chain(["--both-strands"]);
+    kilobase(other).assert().code(1).stderr(predicate::str::contains("both_strands"));
+    kilobase(line.iter().copied()).assert().success().stderr(predicate::str::contains("going on after"));
+    let all = arguments(&input, &fasta, &whole);
+    kilobase(all.iter().map(String::as_str)).assert().success();
+    assert_eq!(fs::read(&out).unwrap(), fs::read(&whole).unwrap());
+    assert_eq!(fs::read(at("out.vcf.gz.tbi")).unwrap(), fs::read(at("whole.vcf.gz.tbi")).unwrap());
+    assert!(!at("out.vcf.gz.partial").exists());
+}
