@@ -485,6 +485,8 @@ fn texts_of_many_blocks_are_inflated_whole() {
     std::fs::write(file.path(), &blocks).unwrap();
     assert_eq!(crate::fastx::inflated_bytes(file.path()).unwrap(), text.len() as u64);
     crate::fastx::check_blocks(&[&[0, 0, 0, 255], &text[..100_000]].concat());
+    // Found by fuzzing: a text that is refused at its first bytes.
+    crate::fastx::check_blocks(b"\0ACG\x1f\x8b\x08T\n>\nAC\x1b@\x01");
 }
 
 #[test]
