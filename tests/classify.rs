@@ -181,7 +181,7 @@ fn lengths_and_letters_that_rule_a_distance_are_told_or_can_be_left_out() {
         let table = stdout(&mut kilobase(&folder, &format!("classify predict cases.fa -m {flags}")));
         rows(&table).iter().map(|row| row[6].parse().unwrap()).collect()
     };
-    let [paper, usual] = [nearest("paper --case keep"), nearest("all")];
+    let [paper, usual] = [nearest("paper"), nearest("all")];
     assert!(paper[0] + 0.3 < paper[1], "{paper:?}");
     assert_eq!(usual[0].to_bits(), usual[1].to_bits());
     // Of five bases nearly all that gzip writes is its frame.
@@ -217,6 +217,22 @@ fn both_strands_give_the_same_answer_for_a_sequence_and_its_complement() {
         let rest = |row: &[String]| [&row[..8], &row[9..]].concat();
         assert_eq!(rest(&rows[0]), rest(&rows[1]));
     }
+}
+
+#[test]
+fn settings_can_be_chosen_by_cross_validation() {
+    let folder = folder();
+    kilobase(&folder, "classify train families.tsv --coding no --tune -o tuned").assert().success();
+    let facts = fs::read_to_string(folder.path().join("tuned.meta.json")).unwrap();
+    let facts: serde_json::Value = serde_json::from_str(&facts).unwrap();
+    let trials = facts["trials"].as_array().unwrap();
+    assert_eq!(trials.len(), 6, "two sets of contexts and three decays: {trials:?}");
+    let surprise = |trial: &serde_json::Value| trial["surprise_bits"].as_f64().unwrap();
+    let best = trials.iter().min_by(|a, b| surprise(a).total_cmp(&surprise(b))).unwrap();
+    let told = format!("cm, {} contexts, decay {}", best["contexts"].as_array().unwrap().len(), best["decay"]);
+    assert_eq!(facts["method"], told);
+    kilobase(&folder, "classify predict -m tuned queries.fa").assert().success();
+    kilobase(&folder, "classify train families.tsv --method ncd --tune -o m").assert().code(2);
 }
 
 #[test]
@@ -293,7 +309,29 @@ fn models_are_joined_and_updated_and_damage_is_found() {
         let table = stdout(&mut kilobase(&folder, &format!("classify predict -m {model} queries.fa q.fa")));
         assert_eq!(classes(&table), [&RIGHT[..], &["receptor"]].concat(), "{model}");
     }
+    // Queries and further sequences take the form of a model's letters; models of two forms are two things.
+    let skip = "--coding no --ambiguous skip";
+    kilobase(&folder, &format!("classify train new.fa {skip} -o skipping")).assert().success();
+    let told = predicate::str::contains("skipping")
+        .and(predicate::str::contains("ambiguous skip cannot be joined to one with case upper, ambiguous keep"));
+    kilobase(&folder, "classify merge old skipping -o both").assert().code(1).stderr(told);
+    assert!(!folder.path().join("both").exists());
+    let told = predicate::str::contains("trained on letters with case upper, ambiguous keep, not with");
+    let line = "classify train new.fa --update old --ambiguous skip -o both";
+    kilobase(&folder, line).assert().code(2).stderr(told);
+    kilobase(&folder, "classify train new.fa --update skipping -o again").assert().success();
+    let facts = fs::read_to_string(folder.path().join("again.meta.json")).unwrap();
+    assert!(facts.contains(r#""ambiguous": "skip""#), "{facts}");
+    fs::write(folder.path().join("gaps.fa"), format!(">a\nNN{0}NNN\n>b\n{0}\n", member(3, 9))).unwrap();
+    let table = stdout(&mut kilobase(&folder, "classify predict -m skipping gaps.fa"));
+    let cells = rows(&table);
+    assert_eq!(cells[0][1..], cells[1][1..], "{table}");
     let mut bytes = fs::read(folder.path().join("old")).unwrap();
+    bytes[8] = 1;
+    fs::write(folder.path().join("first"), &bytes).unwrap();
+    let told = predicate::str::contains("first").and(predicate::str::contains("version 1; this program reads"));
+    kilobase(&folder, "classify predict -m first queries.fa").assert().code(1).stderr(told);
+    bytes[8] = 2;
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(folder.path().join("bad"), bytes).unwrap();

@@ -13,6 +13,7 @@ pub mod dna;
 pub mod fasta;
 pub mod knn;
 pub mod labelled;
+pub mod letters;
 pub mod markov;
 pub mod matrix;
 pub mod measures;
@@ -28,3 +29,4 @@ pub mod zlib;
 
 pub use code_length::CodeLength;
 pub use distance::Distance;
+pub use letters::Letters;

@@ -179,7 +179,7 @@ fn read(args: &Args, ctx: &Ctx) -> anyhow::Result<(Vec<String>, Vec<Vec<u8>>)> {
     for source in &sources {
         let mut reader = scan::open(source, &args.input)?;
         while reader.read_record(&mut record)? {
-            args.letters.apply(&mut record.sequence);
+            args.letters.rule().apply(&mut record.sequence);
             if record.is_empty() {
                 let (number, id) = (record.number, record.id.escape_debug());
                 bail!("{}: record {number} (id {id}) has no letters to compare", reader.name());

@@ -17,6 +17,7 @@ mod lanes;
 mod mixer;
 mod profile;
 mod score;
+mod select;
 mod settings;
 mod stretch;
 mod train;
@@ -26,10 +27,13 @@ pub use error::{Error, Result};
 #[doc(hidden)]
 pub use file::check;
 pub use score::{Decision, Score};
+pub use select::Trial;
 pub use settings::{Coding, Settings};
 pub use train::{Example, Trainer};
 
 use counts::Counts;
+
+use super::Letters;
 
 /// Classes that a model may have: a slot of a table holds the class in ten bits.
 pub const MOST_CLASSES: usize = 1 << 10;
@@ -38,6 +42,7 @@ pub const MOST_CLASSES: usize = 1 << 10;
 #[derive(Clone, Debug)]
 pub struct Model {
     settings: Settings,
+    letters: Letters,
     classes: Vec<Class>,
     /// A table for each context of the settings.
     tables: Vec<Counts>,
@@ -67,15 +72,23 @@ impl Model {
         &self.settings
     }
 
+    /// The form that a query must be brought to before it is scored.
+    pub fn letters(&self) -> Letters {
+        self.letters
+    }
+
     /// The divisor of bits before they become probabilities.
     pub fn temperature(&self) -> f64 {
         self.temperature
     }
 
-    /// Adds the counts of another model of the same settings. Classes are told by name; new ones are added.
+    /// Adds the counts of another model of the same settings and the same rule for letters. Classes are told by name; new ones are added.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         if self.settings != other.settings {
             return Err(Error::Settings);
+        }
+        if self.letters != other.letters {
+            return Err(Error::Letters { own: self.letters, other: other.letters });
         }
         let map = self.adopt(&other.classes)?;
         for (table, more) in self.tables.iter_mut().zip(&other.tables) {

@@ -30,7 +30,7 @@ pub enum Error {
     #[error("not a model file of kilobase classify")]
     Magic,
     /// A version of another program.
-    #[error("model file of version {version}; this program reads version {known}")]
+    #[error("model file of version {version}; this program reads version {known}: train the model again")]
     Version {
         /// In the file.
         version: u32,

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use super::Distance;
+use super::{Distance, Letters};
 use super::bytes::{Compressor, Kind};
 use super::code_length::{self, CodeLength, Corpus};
 use super::knn::{self, Vote};
@@ -10,7 +10,8 @@ use super::model_file::{self, Error, put, put_bytes, take, take_bytes, take_text
 use super::words::Words;
 
 const MAGIC: [u8; 8] = *b"KBNEIGH\n";
-const VERSION: u32 = 1;
+/// Of the format. Files of version 1 do not say how letters are read.
+const VERSION: u32 = 2;
 
 /// How near two sequences are.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,6 +38,8 @@ pub enum Measure {
 /// Training sequences and how queries are compared with them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Neighbours {
+    /// The form that sequences have, and that a query must be brought to.
+    pub letters: Letters,
     /// The measure.
     pub measure: Measure,
     /// So many neighbours vote.
@@ -92,6 +95,7 @@ impl Neighbours {
     /// Writes the model.
     pub fn write(&self, out: &mut impl Write) -> Result<(), Error> {
         let mut body = Vec::new();
+        self.letters.put(&mut body);
         match self.measure {
             Measure::Jaccard { word } => {
                 put(&mut body, 0);
@@ -128,6 +132,7 @@ impl Neighbours {
         let body = model_file::read(input, MAGIC, VERSION)?;
         let mut bytes = &body[..];
         let invalid = |what| Error::Invalid { what };
+        let letters = Letters::take(&mut bytes)?;
         let measure = match take(&mut bytes)? {
             0 => {
                 let word = take(&mut bytes)?;
@@ -161,7 +166,7 @@ impl Neighbours {
         let classes: Vec<String> =
             (0..take(&mut bytes)?).map(|_| take_text(&mut bytes)).collect::<Result<_, Error>>()?;
         let mut model =
-            Self { measure, k, classes, ids: Vec::new(), sequences: Vec::new(), labels: Vec::new() };
+            Self { letters, measure, k, classes, ids: Vec::new(), sequences: Vec::new(), labels: Vec::new() };
         for _ in 0..take(&mut bytes)? {
             model.ids.push(take_text(&mut bytes)?);
             let label = take(&mut bytes)? as usize;
@@ -250,6 +255,7 @@ pub fn check(body: &[u8]) {
 #[cfg(test)]
 #[allow(clippy::float_cmp, reason = "the same bits are what is asked for")]
 mod tests {
+    use super::super::letters::{Ambiguous, Case};
     use super::*;
 
     fn model(measure: Measure) -> Neighbours {
@@ -259,6 +265,7 @@ mod tests {
             b"ATGACGTTGACCAGTAAACGCATCAG",
         ];
         Neighbours {
+            letters: Letters { case: Case::Keep, ambiguous: Ambiguous::Skip },
             measure,
             k: 1,
             classes: vec!["a".into(), "b".into()],
@@ -304,7 +311,7 @@ mod tests {
         #[test]
         fn any_body_is_a_model_or_an_error(body in proptest::collection::vec(proptest::num::u8::ANY, 0..80)) {
             check(&body);
-            check(&[&[0, 6, 1, 2, 1, b'a', 1, b'b'][..], &body].concat());
+            check(&[&[0, 0, 6, 1, 2, 1, b'a', 1, b'b'][..], &body].concat());
         }
     }
 

@@ -101,6 +101,24 @@ pub fn clusters(sequences: &[Vec<u8>]) -> Vec<usize> {
     (0..sequences.len()).map(|row| root(&mut parents, row)).collect()
 }
 
+/// Shares clusters out among `count` folds, the largest first and each to the smallest fold.
+pub fn folds(clusters: &[usize], count: usize) -> Vec<usize> {
+    let mut sizes: HashMap<usize, usize> = HashMap::new();
+    for &cluster in clusters {
+        *sizes.entry(cluster).or_default() += 1;
+    }
+    let mut order: Vec<(usize, usize)> = sizes.into_iter().collect();
+    order.sort_unstable_by_key(|&(cluster, size)| (std::cmp::Reverse(size), cluster));
+    let mut taken = vec![0; count.max(1)];
+    let mut fold_of = HashMap::new();
+    for (cluster, size) in order {
+        let fold = (0..taken.len()).min_by_key(|&fold| (taken[fold], fold)).unwrap_or(0);
+        taken[fold] += size;
+        fold_of.insert(cluster, fold);
+    }
+    clusters.iter().map(|cluster| fold_of[cluster]).collect()
+}
+
 fn root(parents: &mut [usize], mut row: usize) -> usize {
     while parents[row] != row {
         parents[row] = parents[parents[row]];
@@ -159,6 +177,15 @@ mod tests {
         assert_eq!(all, (0..100).collect::<Vec<_>>());
         assert_eq!(split, Split::random(100, 1));
         assert_ne!(split, Split::random(100, 2));
+    }
+
+    #[test]
+    fn folds_are_of_whole_clusters_and_of_nearly_one_size() {
+        let clusters = [0, 0, 0, 3, 3, 5, 6, 7, 8, 9];
+        let folds = folds(&clusters, 3);
+        assert_eq!(folds, [0, 0, 0, 1, 1, 2, 2, 1, 2, 0]);
+        assert_eq!(super::folds(&[], 3), [0; 0]);
+        assert_eq!(super::folds(&clusters, 0), [0; 10]);
     }
 
     #[test]

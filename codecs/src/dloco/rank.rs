@@ -64,19 +64,11 @@ impl Ranker {
 
     /// Whether no run of `word` is longer than the limit.
     pub fn is_legal(&self, word: &[u8]) -> bool {
-        self.legal_prefix(word) == word.len()
-    }
-
-    /// How many symbols there are before the one that makes a run too long.
-    fn legal_prefix(&self, word: &[u8]) -> usize {
-        let mut run = 0;
-        let mut last = 4;
-        let too_long = word.iter().position(|&symbol| {
-            run = if symbol == last { run + 1 } else { 1 };
-            last = symbol;
-            run > self.run_limit
-        });
-        too_long.unwrap_or(word.len())
+        match self.run_limit {
+            1 => !has_run::<2>(word),
+            2 => !has_run::<3>(word),
+            _ => !has_run::<4>(word),
+        }
     }
 
     /// The word at place `index`, which must be below [`words`](Self::words), into `word` of the code's length.
@@ -111,19 +103,18 @@ impl Ranker {
 
     /// The place of `word`, or none if it is not in the code.
     pub fn rank(&self, word: &[u8]) -> Option<Value> {
-        if word.len() != self.length {
+        if word.len() != self.length || !self.is_legal(word) {
             return None;
         }
         let mut index = Value::ZERO;
-        let mut state = 0;
+        let mut recent = None;
         let mut word = word;
         for segment in &self.segments {
             let (head, tail) = word.split_at(segment.positions);
             word = tail;
-            state =
-                with_limbs!(segment.limbs, L => rank::<L>(segment, &self.states, &mut index, state, head));
+            recent = with_limbs!(segment.limbs, L => rank_legal::<L>(segment, &self.states, &mut index, recent, head));
         }
-        (state != self.states.broken()).then_some(index)
+        Some(index)
     }
 
     /// Number of words of the code that come before `word`, which may be any of the code's length, and whether `word` is one
@@ -172,6 +163,44 @@ fn unrank<const L: usize, const N: usize>(
     }
 }
 
+/// Whether some symbol stands `N` times in a row: without an early end, so that many places are looked at together.
+fn has_run<const N: usize>(word: &[u8]) -> bool {
+    let equal = |window: &[u8; N]| window.iter().fold(true, |equal, symbol| equal & (*symbol == window[0]));
+    word.array_windows().fold(false, |found, window| found | equal(window))
+}
+
+/// What [`rank`] does, for words without long runs. Their states follow from the last three symbols, so that no look into a
+/// table waits for another. `recent` are these symbols; none at the beginning.
+#[inline]
+fn rank_legal<const L: usize>(
+    segment: &Segment,
+    states: &States,
+    index: &mut Value,
+    recent: Option<u8>,
+    word: &[u8],
+) -> Option<u8> {
+    let (entries, _) = segment.table.as_chunks::<L>();
+    let (rows, _) = entries.as_chunks::<4>();
+    let (mut steps, _) = rows.as_chunks::<{ states::COUNT }>();
+    let mut word = word;
+    let mut sum = [0; L];
+    let mut recent = if let Some(recent) = recent {
+        recent
+    } else {
+        let ((&symbol, rest), (step, further)) = (word.split_first()?, steps.split_first()?);
+        (word, steps) = (rest, further);
+        sum = step[0][usize::from(symbol & 3)];
+        States::recent_after(symbol)
+    };
+    for (&symbol, step) in word.iter().zip(steps) {
+        let state = states.of_recent(recent);
+        sum = add(&sum, &step[usize::from(state) % states::COUNT][usize::from(symbol & 3)]);
+        recent = recent << 2 | symbol & 3;
+    }
+    add_to(index, &sum);
+    Some(recent)
+}
+
 /// Adds what the symbols contribute to `index`, and gives the state after them.
 #[inline]
 fn rank<const L: usize>(
@@ -189,11 +218,16 @@ fn rank<const L: usize>(
         sum = add(&sum, &step[usize::from(state) % states::COUNT][usize::from(symbol & 3)]);
         state = states.next(state, symbol & 3);
     }
+    add_to(index, &sum);
+    state
+}
+
+#[inline]
+fn add_to<const L: usize>(index: &mut Value, sum: &[u64; L]) {
     let mut carry = false;
     for (limb, total) in index.0.iter_mut().enumerate() {
         (*total, carry) = total.carrying_add(sum.get(limb).copied().unwrap_or(0), carry);
     }
-    state
 }
 
 /// Runs an expression with the number of limbs as a constant.

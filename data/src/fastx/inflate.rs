@@ -16,6 +16,9 @@ mod parallel;
 use input::Input;
 pub(super) use parallel::blocks;
 
+/// How a gzip member begins.
+pub(crate) const GZIP: &[u8] = &[0x1f, 0x8b];
+
 /// What is wrong with a compressed stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -53,6 +56,13 @@ pub enum Damage {
         /// The gzip member, from 1.
         member: u64,
     },
+    /// A BGZF block is longer or shorter than its header says.
+    Size {
+        /// The gzip member, from 1.
+        member: u64,
+        /// The length of the block in its header.
+        stored: u32,
+    },
 }
 
 impl fmt::Display for Damage {
@@ -69,6 +79,9 @@ impl fmt::Display for Damage {
                 )
             }
             Self::Header { member } => write!(f, "gzip member {member} has an invalid header"),
+            Self::Size { member, stored } => {
+                write!(f, "BGZF block {member} is not of the {stored} bytes that its header says")
+            }
             Self::Data { member } => write!(f, "gzip member {member} holds invalid compressed data"),
         }
     }
@@ -91,6 +104,13 @@ pub(crate) struct Oddities {
     pub(crate) no_end_block: AtomicBool,
 }
 
+/// What a BGZF block says of its size.
+struct Block {
+    stored: u32,
+    /// Bytes of compressed data that were not taken.
+    left: usize,
+}
+
 enum State {
     /// Between members, at the first one too.
     Border,
@@ -109,6 +129,9 @@ pub(crate) struct Inflate<R> {
     member: u64,
     first_is_bgzf: bool,
     last_is_bgzf: bool,
+    /// Of the compressed data of a block. What is beyond belongs to the next one, whatever the data say: several threads part
+    /// a file by these sizes, and read the same.
+    block: Option<Block>,
     oddities: Arc<Oddities>,
 }
 
@@ -124,6 +147,7 @@ impl<R: Read> Inflate<R> {
             member: 0,
             first_is_bgzf: false,
             last_is_bgzf: false,
+            block: None,
             oddities,
         }
     }
@@ -146,7 +170,7 @@ impl<R: Read> Inflate<R> {
         self.input.ensure(2)?;
         let found = self.input.ready();
         let found = &found[..found.len().min(2)];
-        let is_start = *found == [0x1f, 0x8b][..found.len()]; // a lone 0x1f is a member cut short
+        let is_start = *found == GZIP[..found.len()]; // a lone 0x1f is a member cut short
         if found.is_empty() || !is_start {
             if !found.is_empty() {
                 self.oddities.trailing.store(true, Ordering::Relaxed);
@@ -156,7 +180,8 @@ impl<R: Read> Inflate<R> {
         }
         self.input.at += found.len();
         self.member += 1;
-        self.last_is_bgzf = self.read_header()?;
+        self.block = self.read_header()?;
+        self.last_is_bgzf = self.block.is_some();
         if self.member == 1 {
             self.first_is_bgzf = self.last_is_bgzf;
         }
@@ -174,8 +199,10 @@ impl<R: Read> Inflate<R> {
         }
     }
 
-    /// Reads what follows the magic number; tells whether the member is a BGZF block.
-    fn read_header(&mut self) -> io::Result<bool> {
+    /// Reads what follows the magic number, which for a BGZF block says its size.
+    fn read_header(&mut self) -> io::Result<Option<Block>> {
+        const FIXED: usize = 10;
+        const TRAILER: usize = 8;
         const HEADER_CRC: u8 = 2;
         const EXTRA: u8 = 4;
         const NAME: u8 = 8;
@@ -185,29 +212,40 @@ impl<R: Read> Inflate<R> {
         if method != 8 || flags & RESERVED != 0 {
             return Err(Damage::Header { member: self.member }.into());
         }
-        let mut is_bgzf = false;
+        let (mut size, mut length) = (None, FIXED);
         if flags & EXTRA != 0 {
-            let length = u16::from_le_bytes(self.take()?);
+            let fields = u16::from_le_bytes(self.take()?);
             let mut extra = Vec::new();
-            for _ in 0..length {
+            for _ in 0..fields {
                 extra.extend(self.take::<1>()?);
             }
-            is_bgzf = block_size(&extra).is_some();
+            size = block_size(&extra).map(|size| u32::from(size) + 1);
+            length += 2 + extra.len();
         }
         for field in [NAME, COMMENT] {
             if flags & field != 0 {
-                while self.take::<1>()? != [0] {}
+                length += 1;
+                while self.take::<1>()? != [0] {
+                    length += 1;
+                }
             }
         }
         if flags & HEADER_CRC != 0 {
             self.take::<2>()?;
+            length += 2;
         }
-        Ok(is_bgzf)
+        let Some(stored) = size else { return Ok(None) };
+        let left = (stored as usize).checked_sub(length + TRAILER);
+        let left = left.ok_or(Damage::Size { member: self.member, stored })?;
+        Ok(Some(Block { stored, left }))
     }
 
     /// Checks the trailer of a member that has ended.
     fn finish(&mut self) -> io::Result<()> {
         let member = self.member;
+        if let Some(Block { stored, left: 1.. }) = self.block {
+            return Err(Damage::Size { member, stored }.into());
+        }
         let (stored, length) = (self.take::<4>()?, self.take::<4>()?);
         let (stored, computed) = (u32::from_le_bytes(stored), self.crc.sum());
         if stored != computed {
@@ -228,19 +266,28 @@ impl<R: Read> Inflate<R> {
     /// Inflates some of a member into `out`; 0 at its end, and where the input ran out and there may be more.
     fn inflate(&mut self, out: &mut [u8]) -> io::Result<usize> {
         self.input.ensure(1)?;
-        let input = self.input.ready();
+        let mut input = self.input.ready();
+        if let Some(block) = &self.block {
+            input = &input[..input.len().min(block.left)];
+        }
         let is_empty = input.is_empty();
         let (taken, made) = (self.decompress.total_in(), self.decompress.total_out());
         let status = self.decompress.decompress(input, out, FlushDecompress::None);
         let taken = (self.decompress.total_in() - taken) as usize;
         let made = (self.decompress.total_out() - made) as usize;
         self.input.at += taken;
+        if let Some(block) = &mut self.block {
+            block.left -= taken;
+        }
         self.crc.update(&out[..made]);
         let member = self.member;
         let outcome = match status {
             Ok(Status::StreamEnd) => self.finish(),
             Ok(_) if made > 0 || taken > 0 => Ok(()),
-            Ok(_) if is_empty => Err(Damage::Truncated { member }.into()),
+            Ok(_) if is_empty => Err(match self.block {
+                Some(Block { stored, left: 0 }) => Damage::Size { member, stored }.into(),
+                _ => Damage::Truncated { member }.into(),
+            }),
             // Also no progress with input at hand and room in `out`: not a state that valid data leads to.
             _ => Err(Damage::Data { member }.into()),
         };

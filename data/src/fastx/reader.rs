@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use memmap2::Mmap;
 
 use super::header::Header;
-use super::inflate::Oddities;
+use super::inflate::{GZIP, Oddities};
 use super::letters::Letters;
 use super::lines::{Line, Lines};
 use super::sniff::{self, Opened, Raw};
@@ -78,7 +78,7 @@ impl Builder {
         self
     }
 
-    /// Opens a file; `-` is standard input. A plain file is mapped into memory: whoever cuts it short while it is read
+    /// Opens a file; `-` is standard input. A file of text is mapped into memory: whoever cuts it short while it is read
     /// ends the process.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Reader, Error> {
         let path = path.as_ref();
@@ -88,8 +88,9 @@ impl Builder {
         let name = path.display().to_string();
         match File::open(path) {
             Ok(file) => Ok(match map(&file) {
-                Some(map) => self.read(Raw::Mapped(map), name),
-                None => self.build(file, name),
+                // What is inflated is copied anyway, and read from a mapping the whole file would count as memory.
+                Some(map) if !map.starts_with(GZIP) => self.read(Raw::Mapped(map), name),
+                _ => self.build(file, name),
             }),
             Err(source) => Err(Error::Io { file: name, source }),
         }

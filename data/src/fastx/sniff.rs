@@ -52,7 +52,7 @@ pub(crate) fn open(
     if let Some(format) = unsupported(start).or_else(|| known(start, foreign)) {
         return Ok(Opened::Unsupported(format));
     }
-    if !start.starts_with(&[0x1f, 0x8b]) {
+    if !start.starts_with(inflate::GZIP) {
         return without_mark(raw);
     }
     let is_bgzf = matches!(start, [_, _, 8, 4, .., b'B', b'C', 2, 0, _, _]);
@@ -67,7 +67,7 @@ pub(crate) fn open(
     if let Some(format) = known(start, foreign) {
         return Ok(Opened::Unsupported(format));
     }
-    if start.starts_with(&[0x1f, 0x8b]) {
+    if start.starts_with(inflate::GZIP) {
         return Ok(Opened::Unsupported("gzip inside gzip"));
     }
     without_mark(text)

@@ -270,6 +270,23 @@ fn every_cut_of_a_bgzf_file_is_an_error_or_at_a_block_border_a_warning() {
 }
 
 #[test]
+fn a_block_of_another_size_than_its_header_says_is_an_error_for_any_number_of_threads() {
+    let whole = bgzf(b">a\nACGTACGT\n");
+    let size = u16::from_le_bytes([whole[16], whole[17]]);
+    for wrong in [0, 24, size - 1, size + 1, size + 28, u16::MAX] {
+        let mut bytes = whole.clone();
+        bytes[16..18].copy_from_slice(&wrong.to_le_bytes());
+        for threads in [1, 3] {
+            let reader = Reader::builder().threads(threads);
+            let mut reader = reader.build(std::io::Cursor::new(bytes.clone()), "test");
+            let error = reader.find_map(Result::err).expect("an error").to_string();
+            let told = format!("BGZF block 1 is not of the {} bytes that its header says", u32::from(wrong) + 1);
+            assert!(error.contains(&told), "{wrong}, {threads} threads: {error}");
+        }
+    }
+}
+
+#[test]
 fn damaged_gzip_content_is_an_error_that_says_how() {
     let good = gz(b">a\nACGTACGT\n");
     let mut checksum = good.clone();
@@ -468,6 +485,8 @@ fn texts_of_many_blocks_are_inflated_whole() {
     std::fs::write(file.path(), &blocks).unwrap();
     assert_eq!(crate::fastx::inflated_bytes(file.path()).unwrap(), text.len() as u64);
     crate::fastx::check_blocks(&[&[0, 0, 0, 255], &text[..100_000]].concat());
+    // Found by fuzzing: a text that is refused at its first bytes.
+    crate::fastx::check_blocks(b"\0ACG\x1f\x8b\x08T\n>\nAC\x1b@\x01");
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let method = args.method.checked()?;
-    let rows = args.labels.read_rows(method.letters, true, &ctx.console)?;
+    let rows = args.labels.read_rows(method.letters.rule(), true, &ctx.console)?;
     let clusters = split::clusters(&rows.sequences);
     let mut names: Vec<String> = args.split.clone();
     for kind in ["random", "dedup", "cluster"] {
@@ -165,7 +165,7 @@ struct Part<'a> {
 
 impl<'a> Part<'a> {
     fn new(rows: &'a Labelled, split: &Split) -> Self {
-        let mut train = Labelled { classes: rows.classes.clone(), ..Labelled::default() };
+        let mut train = Labelled { letters: rows.letters, classes: rows.classes.clone(), ..Labelled::default() };
         for &row in split.train.iter().filter(|&&row| !rows.sequences[row].is_empty()) {
             train.ids.push(rows.ids[row].clone());
             train.sequences.push(rows.sequences[row].clone());
@@ -216,6 +216,7 @@ fn judged(train: impl FnOnce() -> anyhow::Result<Trained>, part: &Part) -> anyho
 fn jaccard(part: &Part) -> anyhow::Result<(Vec<usize>, f64)> {
     let train = &part.train;
     let model = Neighbours {
+        letters: train.letters,
         measure: Measure::Jaccard { word: JACCARD_WORD },
         k: 1,
         classes: train.classes.clone(),

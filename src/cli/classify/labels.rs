@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
-use kilobase::codecs::compress::labelled;
+use kilobase::codecs::compress::{Letters, labelled};
 use kilobase::data::fastx::{Reader, Record};
 
-use super::method::LetterArgs;
 use crate::cli::output::Console;
 use crate::cli::scan;
 
@@ -30,6 +29,8 @@ pub(crate) struct LabelArgs {
 /// Sequences as they are compared, with the numbers of their classes.
 #[derive(Debug, Default)]
 pub(crate) struct Labelled {
+    /// The form that the sequences have.
+    pub(crate) letters: Letters,
     pub(crate) ids: Vec<String>,
     pub(crate) sequences: Vec<Vec<u8>>,
     pub(crate) labels: Vec<usize>,
@@ -40,14 +41,14 @@ pub(crate) struct Labelled {
 }
 
 impl LabelArgs {
-    pub(crate) fn read(&self, letters: LetterArgs, console: &Console) -> anyhow::Result<Labelled> {
+    pub(crate) fn read(&self, letters: Letters, console: &Console) -> anyhow::Result<Labelled> {
         self.read_rows(letters, false, console)
     }
 
     /// The same; rows without letters stay, for splits that name rows by number.
     pub(crate) fn read_rows(
         &self,
-        letters: LetterArgs,
+        letters: Letters,
         keep_empty: bool,
         console: &Console,
     ) -> anyhow::Result<Labelled> {
@@ -94,6 +95,7 @@ impl LabelArgs {
             scan::warn(&reader, console);
         }
         let mut labelled = Labelled {
+            letters,
             classes: rows.iter().map(|(_, _, class)| class.clone()).collect(),
             ..Labelled::default()
         };

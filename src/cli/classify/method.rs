@@ -8,6 +8,7 @@ use kilobase::codecs::compress::Distance;
 use kilobase::codecs::compress::bytes::{Compressor, Kind};
 use kilobase::codecs::compress::cm::Coding;
 use kilobase::codecs::compress::neighbours::Measure;
+use kilobase::codecs::compress::{Letters, letters};
 
 use crate::cli::exit::Usage;
 
@@ -166,25 +167,39 @@ pub(crate) enum Ambiguous {
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Letters")]
 pub(crate) struct LetterArgs {
-    /// Case of letters
-    #[arg(long, value_enum, default_value_t = Case::Upper)]
-    pub(crate) case: Case,
-    /// Letters other than A, C, G and T
-    #[arg(long, value_enum, default_value_t = Ambiguous::Keep)]
-    pub(crate) ambiguous: Ambiguous,
+    /// Case of letters [default: upper]
+    #[arg(long, value_enum)]
+    case: Option<Case>,
+    /// Letters other than A, C, G and T [default: keep]
+    #[arg(long, value_enum)]
+    ambiguous: Option<Ambiguous>,
 }
 
 impl LetterArgs {
-    /// Brings a sequence to the form in which it is compared.
-    pub(crate) fn apply(self, sequence: &mut Vec<u8>) {
-        if self.case == Case::Upper {
-            sequence.make_ascii_uppercase();
-            for letter in sequence.iter_mut().filter(|letter| **letter == b'U') {
-                *letter = b'T';
-            }
+    /// What was asked for, and the usual where nothing was.
+    pub(crate) fn rule(self) -> Letters {
+        self.over(Letters::default())
+    }
+
+    /// The rule of a model, which flags may repeat and not change.
+    pub(crate) fn agreeing_with(self, model: Letters) -> Result<Letters, Usage> {
+        let asked = self.over(model);
+        if asked == model {
+            return Ok(model);
         }
-        if self.ambiguous == Ambiguous::Skip {
-            sequence.retain(|letter| matches!(letter.to_ascii_uppercase(), b'A' | b'C' | b'G' | b'T' | b'U'));
+        Err(Usage(format!("the model was trained on letters with {model}, not with {asked}")))
+    }
+
+    fn over(self, usual: Letters) -> Letters {
+        Letters {
+            case: self.case.map_or(usual.case, |case| match case {
+                Case::Upper => letters::Case::Upper,
+                Case::Keep => letters::Case::Keep,
+            }),
+            ambiguous: self.ambiguous.map_or(usual.ambiguous, |ambiguous| match ambiguous {
+                Ambiguous::Keep => letters::Ambiguous::Keep,
+                Ambiguous::Skip => letters::Ambiguous::Skip,
+            }),
         }
     }
 }
@@ -246,9 +261,9 @@ impl MethodArgs {
                 no_overhead: false,
                 ..args.compressor
             };
-            args.letters = LetterArgs { case: Case::Keep, ambiguous: Ambiguous::Keep };
+            args.letters = LetterArgs { case: Some(Case::Keep), ambiguous: Some(Ambiguous::Keep) };
         }
-        if args.method != Method::Ncd && args.letters.case == Case::Keep {
+        if args.method != Method::Ncd && args.letters.case == Some(Case::Keep) {
             return Err(Usage(
                 "--case keep is for --method ncd; other methods know upper case only".to_owned(),
             ));

@@ -12,7 +12,6 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use super::judge::{Judge, Verdict};
-use super::method::LetterArgs;
 use super::train::{self, Trained};
 use crate::cli::Ctx;
 use crate::cli::args::{InputArgs, Source};
@@ -39,8 +38,6 @@ enum Strand {
 pub(crate) struct Args {
     #[command(flatten)]
     input: InputArgs,
-    #[command(flatten)]
-    letters: LetterArgs,
     /// Model, of classify train
     #[arg(short, long, value_name = "FILE")]
     model: PathBuf,
@@ -159,7 +156,7 @@ impl Job<'_> {
             let mut reader = scan::open(source, &self.args.input)?;
             while reader.read_record(&mut record)? {
                 let mut sequence = std::mem::take(&mut record.sequence);
-                self.args.letters.apply(&mut sequence);
+                self.model.letters().apply(&mut sequence);
                 portion.push((record.id.clone(), sequence));
                 if portion.len() == PORTION {
                     self.portion(&std::mem::take(&mut portion), out, progress, counts)?;

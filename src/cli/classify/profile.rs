@@ -7,7 +7,6 @@ use anyhow::ensure;
 use kilobase::data::export::AtomicFile;
 use kilobase::data::fastx::Record;
 
-use super::method::{Ambiguous, Case, LetterArgs};
 use super::predict::file;
 use super::train::Trained;
 use crate::cli::Ctx;
@@ -63,13 +62,12 @@ fn write(args: &Args, model: &Trained, out: &mut impl Write, ctx: &Ctx) -> anyho
         write!(out, "\t{}", class.name)?;
     }
     writeln!(out)?;
-    let letters = LetterArgs { case: Case::Upper, ambiguous: Ambiguous::Keep };
     let (mut records, mut bases) = (0, 0);
     let mut record = Record::default();
     for source in &sources {
         let mut reader = scan::open(source, &args.input)?;
         while reader.read_record(&mut record)? {
-            letters.apply(&mut record.sequence);
+            model.letters().apply(&mut record.sequence);
             let track = model.profile(&record.sequence);
             for (at, (letter, bits)) in
                 record.sequence.iter().zip(track.chunks(model.classes().len())).enumerate()

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use kilobase::codecs::compress::cm::{Example, Model, Trainer};
+use kilobase::codecs::compress::{Letters, split};
+use kilobase::codecs::compress::cm::{Example, Model, Trainer, Trial};
 use kilobase::codecs::compress::neighbours::{Measure, Neighbours};
 use kilobase::data::export::{AtomicFile, metadata_path};
 use serde_json::{Value, json};
@@ -26,6 +27,9 @@ pub(crate) struct Args {
     /// Add to the classes of this model, of --method cm, in place of beginning anew
     #[arg(long, value_name = "MODEL")]
     update: Option<PathBuf>,
+    /// Choose contexts and decay of --method cm by cross-validation over the training sequences, relatives in one fold
+    #[arg(long, conflicts_with = "update")]
+    tune: bool,
     /// Model to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -47,6 +51,9 @@ pub(crate) struct Merge {
     force: bool,
 }
 
+/// Of the cross-validation.
+const FOLDS: usize = 4;
+
 /// A model of either kind.
 pub(super) enum Trained {
     Cm(Box<Model>),
@@ -58,6 +65,14 @@ impl Trained {
         match self {
             Self::Cm(model) => model.classes().iter().map(|class| class.name.clone()).collect(),
             Self::Neighbours(model) => model.classes.clone(),
+        }
+    }
+
+    /// The form that queries must be brought to.
+    pub(super) fn letters(&self) -> Letters {
+        match self {
+            Self::Cm(model) => model.letters(),
+            Self::Neighbours(model) => model.letters,
         }
     }
 
@@ -89,11 +104,10 @@ impl Trained {
 /// A model from sequences.
 pub(super) fn train(method: &MethodArgs, rows: &Labelled) -> anyhow::Result<Trained> {
     if method.method == Method::Cm {
-        let examples: Vec<Example> = examples(rows);
-        let trainer = Trainer::new(rows.classes.clone()).coding(method.coding.coding());
-        return Ok(Trained::Cm(Box::new(trainer.train(&examples)?)));
+        return Ok(Trained::Cm(Box::new(trainer(method, rows).train(&examples(rows))?)));
     }
     Ok(Trained::Neighbours(Neighbours {
+        letters: rows.letters,
         measure: method.neighbours.measure(method.method, method.compressor)?,
         k: method.neighbours.k.get(),
         classes: rows.classes.clone(),
@@ -101,6 +115,28 @@ pub(super) fn train(method: &MethodArgs, rows: &Labelled) -> anyhow::Result<Trai
         sequences: rows.sequences.clone(),
         labels: rows.labels.clone(),
     }))
+}
+
+fn trainer(method: &MethodArgs, rows: &Labelled) -> Trainer {
+    Trainer::new(rows.classes.clone()).coding(method.coding.coding()).letters(rows.letters)
+}
+
+/// The model of the settings that did best on held-out sequences, and how all did.
+fn tuned(method: &MethodArgs, rows: &Labelled) -> anyhow::Result<(Trained, Vec<Trial>)> {
+    let (trainer, examples) = (trainer(method, rows), examples(rows));
+    let trials = trainer.trials(&examples, &split::folds(&split::clusters(&rows.sequences), FOLDS))?;
+    let best = Trial::best(&trials).expect("there is always the usual setting").settings.clone();
+    Ok((Trained::Cm(Box::new(trainer.settings(best).train(&examples)?)), trials))
+}
+
+fn trial(trial: &Trial) -> Value {
+    let contexts: Vec<String> = trial.settings.contexts.iter().map(ToString::to_string).collect();
+    json!({
+        "contexts": contexts,
+        "decay": trial.settings.decay,
+        "accuracy": trial.accuracy,
+        "surprise_bits": trial.surprise,
+    })
 }
 
 fn examples(rows: &Labelled) -> Vec<Example<'_>> {
@@ -135,11 +171,15 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let method = args.method.checked()?;
     AtomicFile::check(&args.output, args.force)?;
     let begun = Instant::now();
-    let mut rows = args.labels.read(method.letters, &ctx.console)?;
-    let model = if let Some(path) = &args.update {
-        let Trained::Cm(mut model) = Trained::read(path)? else {
-            return Err(Usage(format!("{}: --update is for models of --method cm", path.display())).into());
-        };
+    let before = args.update.as_deref().map(|path| cm(path, "--update is for")).transpose()?;
+    let letters = match (&before, args.method.preset) {
+        (Some(model), None) => method.letters.agreeing_with(model.letters())?,
+        (Some(_), Some(_)) => return Err(Usage("--update goes on with the method of its model, without --preset".to_owned()).into()),
+        (None, _) => method.letters.rule(),
+    };
+    let mut rows = args.labels.read(letters, &ctx.console)?;
+    let mut trials = Vec::new();
+    let model = if let Some(mut model) = before {
         model.update(&rows.classes, &examples(&rows))?;
         Trained::Cm(model)
     } else {
@@ -147,31 +187,42 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
             let (k, count) = (method.neighbours.k, rows.sequences.len());
             ctx.console.warn(format_args!("{k} neighbours of {count} sequences: all of them vote"));
         }
-        train(&method, &rows)?
+        if args.tune {
+            if method.method != Method::Cm {
+                return Err(Usage("--tune is for --method cm".to_owned()).into());
+            }
+            let (model, tried) = tuned(&method, &rows)?;
+            trials = tried;
+            model
+        } else {
+            train(&method, &rows)?
+        }
     };
     if let Trained::Neighbours(model) = &model {
         let lengths = model.ids.iter().map(String::as_str).zip(model.sequences.iter().map(Vec::len));
         check_window(&model.measure, method.compressor.allow_window_overflow, lengths, &ctx.console)?;
     }
     rows.classes = model.classes();
-    let letters: usize = rows.sequences.iter().map(Vec::len).sum();
+    let total: usize = rows.sequences.iter().map(Vec::len).sum();
     let facts = json!({
         "kilobase": env!("CARGO_PKG_VERSION"),
         "command": "classify train",
         "method": describe(&model),
         "classes": rows.classes,
+        "trials": trials.iter().map(trial).collect::<Vec<_>>(),
         "sequences": rows.sequences.len(),
-        "letters": letters,
+        "letters": total,
         "inputs": args.labels.inputs,
-        "case": format!("{:?}", method.letters.case).to_lowercase(),
-        "ambiguous": format!("{:?}", method.letters.ambiguous).to_lowercase(),
+        "case": format!("{:?}", letters.case).to_lowercase(),
+        "ambiguous": format!("{:?}", letters.ambiguous).to_lowercase(),
     });
     model.write(&args.output, args.force, &facts)?;
     let summary = Summary::new("classify train")
         .fact("sequences", rows.sequences.len())
         .fact("sequences_empty", rows.empty)
         .fact("classes", rows.classes.len())
-        .fact("letters", letters)
+        .fact("letters", total)
+        .fact("settings_tried", trials.len())
         .fact("method", describe(&model))
         .fact("seconds", (begun.elapsed().as_secs_f64() * 1e3).round() / 1e3)
         .fact("output", shown(Some(&args.output)));
@@ -182,9 +233,7 @@ pub(crate) fn merge(args: &Merge, ctx: &Ctx) -> anyhow::Result<()> {
     AtomicFile::check(&args.output, args.force)?;
     let mut whole: Option<Box<Model>> = None;
     for path in &args.models {
-        let Trained::Cm(model) = Trained::read(path)? else {
-            return Err(Usage(format!("{}: only models of --method cm can be joined", path.display())).into());
-        };
+        let model = cm(path, "classify merge joins")?;
         match &mut whole {
             None => whole = Some(model),
             Some(whole) => whole.merge(&model).with_context(|| format!("{}", path.display()))?,
@@ -197,6 +246,8 @@ pub(crate) fn merge(args: &Merge, ctx: &Ctx) -> anyhow::Result<()> {
         "method": describe(&model),
         "classes": model.classes(),
         "inputs": args.models,
+        "case": format!("{:?}", model.letters().case).to_lowercase(),
+        "ambiguous": format!("{:?}", model.letters().ambiguous).to_lowercase(),
     });
     model.write(&args.output, args.force, &facts)?;
     let summary = Summary::new("classify merge")
@@ -206,15 +257,26 @@ pub(crate) fn merge(args: &Merge, ctx: &Ctx) -> anyhow::Result<()> {
     ctx.console.summary(&summary, false)
 }
 
+/// Reads a model of class models; for others an error that begins with what they are needed for.
+fn cm(path: &Path, purpose: &str) -> anyhow::Result<Box<Model>> {
+    match Trained::read(path)? {
+        Trained::Cm(model) => Ok(model),
+        Trained::Neighbours(_) => {
+            Err(Usage(format!("{}: {purpose} models of --method cm", path.display())).into())
+        }
+    }
+}
+
 /// The method in words.
 pub(super) fn describe(model: &Trained) -> String {
     match model {
         Trained::Cm(model) => {
             let coding = model.settings().contexts.iter().any(|context| context.is_coding());
             format!(
-                "cm, {} contexts{}",
+                "cm, {} contexts{}, decay {}",
                 model.settings().contexts.len(),
-                if coding { ", coding" } else { "" }
+                if coding { ", coding" } else { "" },
+                model.settings().decay
             )
         }
         Trained::Neighbours(model) => {

@@ -12,8 +12,13 @@ use super::{Example, Model, Score};
 pub(super) fn temperature(model: &Model, held_out: &[Example]) -> f64 {
     let scores: Vec<(Score, usize)> =
         held_out.par_iter().map(|example| (model.score(example.sequence), example.class)).collect();
+    fit(&scores).0
+}
+
+/// The temperature for scores of sequences of known classes, and the bits of surprise at these classes under it.
+pub(super) fn fit(scores: &[(Score, usize)]) -> (f64, f64) {
     if scores.is_empty() {
-        return 1.0;
+        return (1.0, 0.0);
     }
     let loss = |logarithm: f64| -> f64 {
         let temperature = logarithm.exp();
@@ -26,7 +31,8 @@ pub(super) fn temperature(model: &Model, held_out: &[Example]) -> f64 {
         let (a, b) = (high - ratio * (high - low), low + ratio * (high - low));
         if loss(a) <= loss(b) { high = b } else { low = a }
     }
-    f64::midpoint(low, high).exp()
+    let logarithm = f64::midpoint(low, high);
+    (logarithm.exp(), loss(logarithm))
 }
 
 /// Bits of surprise at the true class.

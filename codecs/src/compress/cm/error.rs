@@ -1,3 +1,5 @@
+use crate::compress::Letters;
+
 /// Why a model cannot be made, joined or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -31,6 +33,14 @@ pub enum Error {
     /// Two models that were made in different ways.
     #[error("models with different settings cannot be joined")]
     Settings,
+    /// Two models that read letters in different ways.
+    #[error("a model of letters with {other} cannot be joined to one with {own}")]
+    Letters {
+        /// Of the model that is added to.
+        own: Letters,
+        /// Of the other one.
+        other: Letters,
+    },
     /// The file is not a model, or is damaged.
     #[error(transparent)]
     File(#[from] crate::compress::model_file::Error),

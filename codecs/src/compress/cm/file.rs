@@ -1,18 +1,19 @@
 //! Model files: the frame of [`model_file`], magic "KBCLASS\n".
 //!
-//! The body has the settings, the classes and, for each context, all counts in the order of their keys. So the bytes depend on
+//! The body has the rule for letters, the settings, the classes and, for each context, all counts in the order of their keys. So the bytes depend on
 //! the counts only. Numbers are little endian, or LEB128 where they are small.
 
 use std::io::{Read, Write};
 
 use super::{Class, Context, Counts, Error, MOST_CLASSES, Model, Result, Settings};
+use crate::compress::Letters;
 use crate::compress::model_file::{
     self, Error as FileError, cut, put, put_bytes, take, take_array, take_below, take_text,
 };
 
 const MAGIC: [u8; 8] = *b"KBCLASS\n";
-/// Of the format.
-const VERSION: u32 = 1;
+/// Of the format. Files of version 1 do not say how letters are read.
+const VERSION: u32 = 2;
 const MOST_CONTEXTS: u64 = 64;
 
 impl Model {
@@ -35,6 +36,7 @@ impl Model {
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
+        self.letters.put(out);
         out.extend(self.settings.decay.to_le_bytes());
         out.extend(self.temperature.to_le_bytes());
         put(out, self.classes.len() as u64);
@@ -60,6 +62,7 @@ impl Model {
     }
 
     fn take(bytes: &mut &[u8]) -> Result<Self> {
+        let letters = Letters::take(bytes)?;
         let decay = f64::from_le_bytes(take_array(bytes)?);
         let temperature = f64::from_le_bytes(take_array(bytes)?);
         if !(decay > 0.0 && decay <= 1.0 && temperature > 0.0 && temperature.is_finite()) {
@@ -85,7 +88,7 @@ impl Model {
         if contexts.is_empty() {
             return Err(FileError::Invalid { what: "it has no contexts" }.into());
         }
-        Ok(Self { settings: Settings { contexts, decay }, classes, tables, temperature })
+        Ok(Self { settings: Settings { contexts, decay }, letters, classes, tables, temperature })
     }
 }
 

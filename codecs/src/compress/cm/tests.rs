@@ -74,10 +74,10 @@ fn file_is_read_back_and_damage_is_found() {
     }
     assert!(matches!(Model::read(&mut &file[..20]), Err(Error::File(FileError::Magic))));
     let mut newer = file.clone();
-    newer[8] = 2;
+    newer[8] = 3;
     assert!(matches!(
         Model::read(&mut &newer[..]),
-        Err(Error::File(FileError::Version { version: 2, known: 1 }))
+        Err(Error::File(FileError::Version { version: 3, known: 2 }))
     ));
 }
 
@@ -96,6 +96,45 @@ fn merging_and_updating_give_the_counts_of_training_at_once() {
         model.temperature = whole.temperature;
         assert_eq!(bytes(&model), bytes(&whole));
     }
+}
+
+#[test]
+fn settings_are_tried_on_sequences_that_were_held_out() {
+    let rows = examples();
+    let examples: Vec<Example> =
+        rows.iter().map(|(sequence, class)| Example { sequence, class: *class }).collect();
+    let folds: Vec<usize> = (0..rows.len()).map(|at| at / 2 % 4).collect();
+    let trainer = Trainer::new(vec!["one".into(), "two".into()]);
+    let trials = trainer.trials(&examples, &folds).unwrap();
+    assert_eq!(trials.len(), 15, "five sets of contexts and three decays");
+    let best = Trial::best(&trials).unwrap();
+    assert!(trials.iter().all(|trial| trial.surprise >= best.surprise && trial.accuracy <= 1.0));
+    // One of them by hand.
+    let tried = &trials[4];
+    let right = (0..4).map(|fold| {
+        let of = |held: bool| -> Vec<Example> {
+            let mine = examples.iter().zip(&folds).filter(|&(_, &of)| (of == fold) == held);
+            mine.map(|(example, _)| *example).collect()
+        };
+        let model = trainer.clone().settings(tried.settings.clone()).train(&of(false)).unwrap();
+        let right = |example: &&Example| model.score(example.sequence).decide(1.0).class == example.class;
+        of(true).iter().filter(right).count()
+    });
+    assert_eq!(tried.accuracy, right.sum::<usize>() as f64 / 40.0);
+    assert_eq!(tried.settings.decay, 0.8);
+    let model = trainer.settings(best.settings.clone()).train(&examples).unwrap();
+    assert_eq!(model.settings(), &best.settings);
+}
+
+#[test]
+fn models_of_other_letters_are_not_joined() {
+    let rows = examples();
+    let mut model = train(&rows);
+    let mut other = train(&rows);
+    other.letters.ambiguous = crate::compress::letters::Ambiguous::Skip;
+    assert!(matches!(model.merge(&other), Err(Error::Letters { .. })));
+    let file = bytes(&other);
+    assert_eq!(Model::read(&mut &file[..]).unwrap().letters(), other.letters);
 }
 
 #[test]

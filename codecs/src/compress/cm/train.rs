@@ -5,7 +5,9 @@ use rayon::prelude::*;
 use super::context::Walk;
 use super::counts::Batch;
 use super::stretch::Stretch;
-use super::{Class, Coding, Counts, Error, MOST_CLASSES, Model, Result, Settings, calibrate, frame};
+use crate::compress::Letters;
+
+use super::{Class, Coding, Model, Result, Settings, calibrate, frame};
 
 /// A sequence of upper-case letters, and the number of its class.
 #[derive(Clone, Copy, Debug)]
@@ -19,9 +21,10 @@ pub struct Example<'a> {
 /// Makes models.
 #[derive(Clone, Debug)]
 pub struct Trainer {
-    classes: Vec<String>,
-    coding: Coding,
+    pub(super) classes: Vec<String>,
+    pub(super) coding: Coding,
     settings: Option<Settings>,
+    pub(super) letters: Letters,
 }
 
 /// Each so many sequences one is held out until the temperature is known.
@@ -32,7 +35,7 @@ const MOST_HELD_OUT: usize = 96;
 impl Trainer {
     /// Classes by name.
     pub fn new(classes: Vec<String>) -> Self {
-        Self { classes, coding: Coding::Auto, settings: None }
+        Self { classes, coding: Coding::Auto, settings: None, letters: Letters::default() }
     }
 
     /// Whether contexts in the reading frame are used.
@@ -49,32 +52,18 @@ impl Trainer {
         self
     }
 
+    /// The form that the sequences have, which queries will have to take.
+    #[must_use]
+    pub fn letters(mut self, letters: Letters) -> Self {
+        self.letters = letters;
+        self
+    }
+
     /// Trains on sequences. The order does not matter but for which sequences are held out for the temperature.
     pub fn train(&self, examples: &[Example]) -> Result<Model> {
-        if self.classes.len() > MOST_CLASSES {
-            return Err(Error::TooManyClasses { classes: self.classes.len() });
-        }
-        if self.classes.len() < 2 {
-            return Err(Error::TooFewClasses { classes: self.classes.len() });
-        }
-        for (class, name) in self.classes.iter().enumerate() {
-            if !examples.iter().any(|example| example.class == class && !example.sequence.is_empty()) {
-                return Err(Error::EmptyClass { name: name.clone() });
-            }
-        }
-        let settings = self.settings.clone().unwrap_or_else(|| {
-            Settings::new(match self.coding {
-                Coding::Yes => true,
-                Coding::No => false,
-                Coding::Auto => frame::looks_coding(examples.iter().map(|example| example.sequence)),
-            })
-        });
-        let letters = examples.iter().map(|example| example.sequence.len() as u64).sum();
-        let classes: Vec<Class> =
-            self.classes.iter().map(|name| Class { name: name.clone(), sequences: 0, letters: 0 }).collect();
-        let table = |&context| Counts::new(context, classes.len(), letters);
-        let tables = settings.contexts.iter().map(table).collect();
-        let mut model = Model { settings, classes, tables, temperature: 1.0 };
+        self.check(examples)?;
+        let settings = self.settings.clone().unwrap_or_else(|| self.default_settings(examples));
+        let mut model = self.empty(settings, examples);
         let (mut held, mut rest) = (Vec::new(), Vec::new());
         for (at, &example) in examples.iter().enumerate() {
             if at % HELD_OUT == HELD_OUT - 1 { held.push(example) } else { rest.push(example) }
@@ -86,10 +75,20 @@ impl Trainer {
         model.count(&held)?;
         Ok(model)
     }
+
+    /// The usual settings for such sequences.
+    pub(super) fn default_settings(&self, examples: &[Example]) -> Settings {
+        Settings::new(match self.coding {
+            Coding::Yes => true,
+            Coding::No => false,
+            Coding::Auto => frame::looks_coding(examples.iter().map(|example| example.sequence)),
+        })
+    }
 }
 
 impl Model {
-    /// Adds sequences of classes that the model has, or of the new ones in `names`: classes are numbered as in `names`.
+    /// Adds sequences of classes that the model has, or of the new ones in `names`: classes are numbered as in `names`. Their
+    /// letters are of the form that the model has.
     pub fn update(&mut self, names: &[String], examples: &[Example]) -> Result<()> {
         let new: Vec<Class> =
             names.iter().map(|name| Class { name: name.clone(), sequences: 0, letters: 0 }).collect();
@@ -99,7 +98,7 @@ impl Model {
         self.count(&examples)
     }
 
-    fn count(&mut self, examples: &[Example]) -> Result<()> {
+    pub(super) fn count(&mut self, examples: &[Example]) -> Result<()> {
         let contexts = &self.settings.contexts;
         let mut stretch = Stretch::default();
         let mut count = |stretch: &mut Stretch| {
