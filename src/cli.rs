@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use kilobase::models::device::DeviceRequest;
 
+mod allocator;
 mod archive;
 mod args;
 mod classifier;

@@ -183,3 +183,34 @@ fn labels_that_cannot_be_learnt_are_refused_by_name() {
         .failure()
         .stderr(predicate::str::contains("kilobase finetune makes a classifier"));
 }
+
+#[test]
+fn a_suite_measures_what_is_there_beside_what_is_published() {
+    let folder = folder();
+    let data = folder.path().join("gue");
+    for (task, parts) in [("tf/0", &["train", "dev", "test"][..]), ("EMP/H3", &["dev", "test"])] {
+        fs::create_dir_all(data.join(task)).expect("a folder");
+        for part in parts {
+            let name = format!("{part}.csv");
+            fs::copy(folder.path().join(&name), data.join(task).join(&name)).expect("copied");
+        }
+    }
+    let line =
+        ["evaluate", "--suite", "gue", "--data", text(&data), "-m", ENCODER, "--learning-rate", "2e-3"];
+    let output = kilobase(line).assert().success().stderr(predicate::str::contains("EMP/H3: left out"));
+    let table = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+    let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split('\t').collect()).collect();
+    assert_eq!(rows.len(), 4, "{table}");
+    assert!(rows.iter().all(|row| row[0] == "tf/0"));
+    assert!(rows[0][1].ends_with("fine-tuned") && rows[1][1].contains("frozen"), "{table}");
+    assert!(rows[..3].iter().all(|row| row[2] == "60"), "{table}");
+    let mcc = |row: usize| rows[row][4].parse::<f64>().unwrap();
+    assert!(mcc(0) > 0.5 && mcc(1) > 0.3 && mcc(2) > 0.8, "{table}");
+    assert_eq!(rows[3][1..5], ["published: DNABERT-2-117M", "NA", "NA", "0.7199"]);
+    let empty = folder.path().join("empty");
+    fs::create_dir(&empty).expect("a folder");
+    kilobase(["evaluate", "--suite", "gue", "--data", text(&empty), "-m", ENCODER])
+        .assert()
+        .failure()
+        .stderr(predicate::str::contains("holds no task of GUE"));
+}

@@ -79,8 +79,10 @@ def main():
         @torch.enable_grad()
         def step():
             ids = torch.randint(32, VOCABULARY, (batch, tokens))
-            logits = model(ids)[:, :-1]
-            loss = nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+            # In bf16 weights and sums stay f32, as ours do.
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.dtype == "bf16"):
+                logits = model(ids)[:, :-1]
+                loss = nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)

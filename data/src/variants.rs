@@ -29,6 +29,7 @@ mod columns;
 mod error;
 mod field;
 mod header;
+pub mod index;
 mod reader;
 mod reason;
 mod record;

@@ -8,5 +8,6 @@ pub mod device;
 pub mod family;
 pub mod mixer;
 pub mod nn;
+pub mod pretrained;
 pub mod run;
 pub mod train;

@@ -13,6 +13,7 @@ use clap::{
 use kilobase::data::export::Format;
 use kilobase::models::checkpoint;
 use kilobase::models::nn::Precision;
+use kilobase::models::pretrained;
 
 use super::exit::Usage;
 
@@ -129,7 +130,8 @@ impl WindowArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
-    /// Model: a folder, or a name on the Hugging Face hub
+    /// Model: a folder, or a name on the Hugging Face hub [default: the small one that ships with kilobase, where the command
+    /// needs no other]
     #[arg(short, long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
     /// Tokenizer to use in place of the model's own: a folder or a tokenizer.json
@@ -144,6 +146,13 @@ pub(crate) struct ModelArgs {
     /// Numbers to compute in
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
     pub(crate) dtype: Dtype,
+}
+
+impl ModelArgs {
+    /// The model as named, or the name of the one that ships.
+    pub(crate) fn name(&self) -> &str {
+        self.model.as_deref().unwrap_or(pretrained::NAME)
+    }
 }
 
 /// Numbers to compute in.

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::Ctx;
 use super::args::ModelArgs;
+use super::exit::Usage;
 use super::load::{self, Loaded};
 
 /// Tokens of a batch.
@@ -24,10 +25,13 @@ pub(crate) struct Classifier {
 
 impl Classifier {
     pub(crate) fn load(args: &ModelArgs, ctx: &Ctx) -> anyhow::Result<Self> {
+        if args.model.is_none() {
+            return Err(Usage("no model; name one that kilobase finetune made with -m".to_owned()).into());
+        }
         let loaded = load::load(args, ctx)?;
-        let name = args.model.as_deref().unwrap_or_default();
-        let folder = load::resolve(name, args, &ctx.console)?;
-        let config = Checkpoint::open(&folder)?.config().clone();
+        let found = load::find(args, &ctx.console)?;
+        let folder = found.path();
+        let config = Checkpoint::open(folder)?.config().clone();
         let labels = config["id2label"].as_object().map_or(0, serde_json::Map::len);
         let class = |number: usize| config["id2label"][number.to_string()].as_str().map(String::from);
         let classes: Option<Vec<String>> = (0..labels).map(class).collect();

@@ -295,7 +295,7 @@ fn facts(args: &Args, matrix: &Matrix) -> Value {
         }
         By::Mixture => Mixture.name(),
         By::Markov => format!("markov-{}", args.order),
-        By::Neural => args.model.model.clone().unwrap_or_default(),
+        By::Neural => args.model.name().to_owned(),
     };
     json!({
         "kilobase": env!("CARGO_PKG_VERSION"),

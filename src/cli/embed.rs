@@ -116,7 +116,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let mut job = Job { args, ctx, embedder, tail, totals: Totals::default() };
     let counts =
         records.work(&mut spool, 1, |portion, spool, progress| job.portion(portion, spool, progress))?;
-    let metadata = records.metadata(plan, args.model.model.as_deref());
+    let metadata = records.metadata(plan, args.model.name());
     let rows = job.write(spool, format, &metadata)?;
     ctx.console.summary(&job.summary(counts, rows, records.seen()), file.is_none())
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use kilobase::data::export::AtomicFile;
-use kilobase::models::train::logistic::Logistic;
+use kilobase::models::train::logistic::{Features, Logistic, kmer_count, kmers};
 use kilobase::models::train::metrics::{Metrics, measure};
+use rayon::prelude::*;
 use serde_json::json;
 
 use super::Ctx;
@@ -16,11 +17,26 @@ use super::exit::Usage;
 use super::finetune::rows::Rows;
 use super::output::{Stdout, Summary, shown};
 
+mod gue;
+mod suite;
+
+use suite::{Line, Suite};
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Labelled sequences to measure on: tables of sequence and class (CSV or TSV), or FASTA with class= in the headers
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required_unless_present = "suite")]
     test: Vec<PathBuf>,
+    /// Fine-tune the model on every task of a benchmark that --data holds, by its authors' recipe, and measure it beside a
+    /// regression over k-mers and what is published
+    #[arg(long, value_enum, requires = "data", conflicts_with_all = ["test", "train", "dev"])]
+    suite: Option<Suite>,
+    /// Folder of the benchmark, one folder a task with train.csv, dev.csv and test.csv, plain or gzip
+    #[arg(long, value_name = "FOLDER", requires = "suite")]
+    data: Option<PathBuf>,
+    /// Full learning rate of the suite's fine-tuning [default: 3e-5 for encoders, 5e-4 for decoders]
+    #[arg(long, value_name = "RATE", requires = "suite")]
+    learning_rate: Option<f64>,
     #[command(flatten)]
     model: ModelArgs,
     /// Train a logistic regression over k-mers on these sequences and measure it as well
@@ -45,6 +61,15 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     if let Some(path) = file {
         AtomicFile::check(path, args.force)?;
     }
+    if let (Some(_), Some(data)) = (args.suite, &args.data) {
+        let lines = suite::run(args, data, ctx)?;
+        let table = lines.iter().map(Line::text).fold(Line::HEADER.to_owned(), |table, line| table + &line);
+        write(args, file, &table, ctx)?;
+        let all: Vec<_> = lines.iter().map(Line::json).collect();
+        let summary = Summary::new("evaluate").fact("tasks", lines.len() / suite::METHODS);
+        let summary = if ctx.json { summary.fact("results", all) } else { summary };
+        return ctx.console.summary(&summary.fact("output", shown(file)), false);
+    }
     if args.model.model.is_none() && args.train.is_none() {
         let reason =
             "nothing to measure; name a fine-tuned model with -m, or --train and --dev for the baseline";
@@ -62,7 +87,14 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
         let (name, metrics) = baseline(args, train, dev, &test, ctx)?;
         measured.push((name, metrics));
     }
-    let table = table(&measured);
+    write(args, file, &table(&measured), ctx)?;
+    let all = measured.iter().map(|(name, metrics)| json!({ "method": name, "measures": metrics }));
+    let summary = Summary::new("evaluate").fact("sequences", test.sequences.len());
+    let summary = if ctx.json { summary.fact("methods", all.collect::<Vec<_>>()) } else { summary };
+    ctx.console.summary(&summary.fact("output", shown(file)), false)
+}
+
+fn write(args: &Args, file: Option<&Path>, table: &str, ctx: &Ctx) -> anyhow::Result<()> {
     match file {
         Some(path) => {
             let mut out = AtomicFile::create(path, args.force)?;
@@ -77,10 +109,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
         }
         None => {}
     }
-    let all = measured.iter().map(|(name, metrics)| json!({ "method": name, "measures": metrics }));
-    let summary = Summary::new("evaluate").fact("sequences", test.sequences.len());
-    let summary = if ctx.json { summary.fact("methods", all.collect::<Vec<_>>()) } else { summary };
-    ctx.console.summary(&summary.fact("output", shown(file)), false)
+    Ok(())
 }
 
 /// The regression whose longest k-mers are best for the development set.
@@ -94,13 +123,13 @@ fn baseline(
     let (train, dev) = (Rows::read(&[train.to_owned()])?, Rows::read(&[dev.to_owned()])?);
     let classes = train.classes()?;
     let (train_labels, dev_labels) = (train.labels(&classes)?, dev.labels(&classes)?);
-    let (train_texts, dev_texts) = (texts_of(&train), texts_of(&dev));
-    let mut best: Option<(u8, f64, Logistic)> = None;
+    let mut best: Option<(usize, f64, Logistic)> = None;
     for k in (2..=args.k.max(2)).step_by(2) {
-        let k = k.min(args.k);
-        let (train, dev) = ((&train_texts[..], &train_labels[..]), (&dev_texts[..], &dev_labels[..]));
-        let model = Logistic::train(usize::from(k), classes.len(), train, dev, ctx.seed);
-        let loss = model.measure(&dev_texts, &dev_labels).loss;
+        let k = usize::from(k.min(args.k));
+        let (train, dev) = (counted(&train, k), counted(&dev, k));
+        let (train, labelled) = ((&train[..], &train_labels[..]), (&dev[..], &dev_labels[..]));
+        let model = Logistic::train(kmer_count(k), classes.len(), train, labelled, ctx.seed);
+        let loss = model.measure(&dev, &dev_labels).loss;
         ctx.console.detail(format_args!("{k}-mer logistic regression: development set loss {loss:.4}"));
         if best.as_ref().is_none_or(|(_, lowest, _)| loss < *lowest) {
             best = Some((k, loss, model));
@@ -108,12 +137,12 @@ fn baseline(
     }
     let (k, _, model) = best.expect("at least one k");
     ensure!(!test.sequences.is_empty(), "no sequences to measure on");
-    let metrics = model.measure(&texts_of(test), &test.labels(&classes)?);
+    let metrics = model.measure(&counted(test, k), &test.labels(&classes)?);
     Ok((format!("logistic regression, 1- to {k}-mers"), metrics))
 }
 
-fn texts_of(rows: &Rows) -> Vec<&[u8]> {
-    rows.sequences.iter().map(Vec::as_slice).collect()
+fn counted(rows: &Rows, k: usize) -> Vec<Features> {
+    rows.sequences.par_iter().map(|text| kmers(text, k)).collect()
 }
 
 fn table(measured: &[(String, Metrics)]) -> String {

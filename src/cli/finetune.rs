@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use kilobase::data::export::AtomicFolder;
+use kilobase::data::tokenize::Tokenizer;
 use kilobase::models::checkpoint::Checkpoint;
+use kilobase::models::device::Choice;
 use kilobase::models::family::{Family, detect};
 use kilobase::models::run::classify::Tokens;
 use kilobase::models::run::kmers::Kmers;
@@ -17,13 +19,13 @@ use kilobase::models::train::recipe::OptimizerRecipe;
 use kilobase::models::train::schedule::Shape;
 use serde_json::{Value, json};
 
-use super::Ctx;
 use super::args::ModelArgs;
 use super::exit::Usage;
-use super::load;
+use super::load::{self, Found};
 use super::model::TOKENIZER_FILES;
 use super::output::{Summary, shown};
 use super::progress::Progress;
+use super::{Ctx, allocator};
 
 pub(super) mod rows;
 
@@ -122,48 +124,33 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     if args.output.exists() {
         return Err(Usage(format!("{}: exists; name a new folder with -o", args.output.display())).into());
     }
-    let Some(name) = args.model.model.as_deref() else {
-        return Err(Usage("no model; name a folder or a model on the hub with -m".to_owned()).into());
-    };
     if args.max_tokens.is_some_and(|most| most.get() < 3) {
         return Err(Usage("--max-tokens below 3 leaves marks only".to_owned()).into());
     }
+    allocator::keep_freed_memory();
     let device = ctx.device.choose()?;
     let train = Rows::read(&args.train)?;
     let classes = train.classes()?;
     let dev = Rows::read(std::slice::from_ref(&args.dev))?;
-    let folder = load::resolve(name, &args.model, &ctx.console)?;
-    let checkpoint = Checkpoint::open(&folder).with_context(|| format!("cannot load the model {name}"))?;
-    let decoder = detect(&checkpoint)? == Family::Generator;
-    let tokenizer = load::tokenizer(args.model.tokenizer.as_deref(), &folder)?;
+    let start = Start::find(&args.model, ctx)?;
     let most = args.max_tokens.map(NonZeroUsize::get);
-    let k = Kmers::new(&*tokenizer).map_or(1, |kmers| kmers.k());
-    let tokens = Tokens { tokenizer: &*tokenizer, decoder, k, most };
-    let labelled = |rows: &Rows| -> anyhow::Result<Labelled> {
-        let labels = rows.labels(&classes)?;
-        Ok(Labelled { ids: rows.ids(&tokens)?, labels })
-    };
-    let (train, dev) = (labelled(&train)?, labelled(&dev)?);
+    let (train, dev) = (start.labelled(&train, &classes, most)?, start.labelled(&dev, &classes, most)?);
     ctx.console.info(format_args!(
         "{} sequences to train on, {} to choose by, {} classes, on {device}",
         train.ids.len(),
         dev.ids.len(),
         classes.len()
     ));
-    let settings = settings(args, decoder, ctx.seed);
+    let settings = settings(args, start.decoder, ctx.seed);
     let output = args.output.display();
     let unfinished = AtomicFolder::create(&args.output).with_context(|| format!("{output}"))?;
     let mut bar = None;
     let mut log = Vec::new();
-    let outcome = finetune::finetune(
-        checkpoint,
-        name,
-        &classes,
-        most,
-        &train,
-        &dev,
+    let outcome = start.finetune(
+        (&classes, most),
+        [&train, &dev],
         &settings,
-        &device.open()?,
+        &device,
         unfinished.path(),
         &mut |now| {
             let bar = bar.get_or_insert_with(|| Progress::new(&ctx.console, Some(now.steps), "steps"));
@@ -185,14 +172,8 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
         fs::write(&path, bytes).with_context(|| format!("{}", path.display()))
     };
     write("log.jsonl", format!("{}\n", log.join("\n")).as_bytes())?;
-    let facts = facts(args, name, &outcome, &settings);
+    let facts = facts(args, &start.name, &outcome, &settings);
     write("finetune.json", format!("{facts:#}\n").as_bytes())?;
-    for file in TOKENIZER_FILES {
-        let from = args.model.tokenizer.as_deref().unwrap_or(&folder).join(file);
-        if from.is_file() {
-            write(file, &fs::read(&from).with_context(|| format!("{}", from.display()))?)?;
-        }
-    }
     unfinished.commit().with_context(|| format!("{output}"))?;
     let summary = Summary::new("finetune")
         .fact("steps", outcome.steps)
@@ -204,6 +185,77 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
         .fact("dev_mcc", outcome.dev.mcc)
         .fact("output", shown(Some(&args.output)));
     ctx.console.summary(&summary, false)
+}
+
+/// A model to fine-tune.
+pub(super) struct Start {
+    pub(super) name: String,
+    pub(super) decoder: bool,
+    found: Found,
+    /// Where the files of the tokenizer are.
+    tokenizer_folder: PathBuf,
+    tokenizer: Box<dyn Tokenizer>,
+}
+
+impl Start {
+    pub(super) fn find(args: &ModelArgs, ctx: &Ctx) -> anyhow::Result<Self> {
+        let found = load::find(args, &ctx.console)?;
+        let name = args.name().to_owned();
+        let checkpoint =
+            Checkpoint::open(found.path()).with_context(|| format!("cannot load the model {name}"))?;
+        let decoder = detect(&checkpoint)? == Family::Generator;
+        let tokenizer = load::tokenizer(args.tokenizer.as_deref(), found.path())?;
+        let tokenizer_folder = args.tokenizer.as_deref().unwrap_or(found.path()).to_owned();
+        Ok(Self { name, decoder, found, tokenizer_folder, tokenizer })
+    }
+
+    /// Rows as tokens, at most so many of each, with the numbers of their classes.
+    pub(super) fn labelled(
+        &self,
+        rows: &Rows,
+        classes: &[String],
+        most: Option<usize>,
+    ) -> anyhow::Result<Labelled> {
+        let k = Kmers::new(&*self.tokenizer).map_or(1, |kmers| kmers.k());
+        let tokens = Tokens { tokenizer: &*self.tokenizer, decoder: self.decoder, k, most };
+        let labels = rows.labels(classes)?;
+        Ok(Labelled { ids: rows.ids(&tokens)?, labels })
+    }
+
+    /// A classifier in a folder that exists: the best weights, and the tokenizer.
+    pub(super) fn finetune(
+        &self,
+        (classes, most): (&[String], Option<usize>),
+        [train, dev]: [&Labelled; 2],
+        settings: &Settings,
+        device: &Choice,
+        folder: &Path,
+        tell: &mut dyn FnMut(&finetune::Progress),
+    ) -> anyhow::Result<Outcome> {
+        let checkpoint = Checkpoint::open(self.found.path())
+            .with_context(|| format!("cannot load the model {}", self.name))?;
+        let outcome = finetune::finetune(
+            checkpoint,
+            &self.name,
+            classes,
+            most,
+            train,
+            dev,
+            settings,
+            &device.open()?,
+            folder,
+            tell,
+        )?;
+        for file in TOKENIZER_FILES {
+            let from = self.tokenizer_folder.join(file);
+            if from.is_file() {
+                let bytes = fs::read(&from).with_context(|| from.display().to_string())?;
+                let path = folder.join(file);
+                fs::write(&path, bytes).with_context(|| path.display().to_string())?;
+            }
+        }
+        Ok(outcome)
+    }
 }
 
 fn settings(args: &Args, decoder: bool, seed: u64) -> Settings {

@@ -269,7 +269,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     out.flush()?;
     if let Some(path) = args.file() {
         let mut metadata = plan;
-        metadata.insert("model_name".to_owned(), args.model.model.as_deref().into());
+        metadata.insert("model_name".to_owned(), args.model.name().into());
         let mut facts = AtomicFile::create(metadata_path(path), true)?;
         writeln!(facts, "{:#}", Value::Object(metadata))?;
         facts.commit()?;

@@ -1,12 +1,14 @@
 //! From `-m` to a model on a device with its tokenizer.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use kilobase::data::tokenize::{self, HfTokenizer, Tokenizer};
 use kilobase::models::checkpoint::{Checkpoint, hub};
 use kilobase::models::family::Model;
+use kilobase::models::pretrained;
 use serde_json::{Map, Value, json};
+use tempfile::TempDir;
 
 use super::args::{Dtype, ModelArgs};
 use super::doctor::Memory;
@@ -27,9 +29,7 @@ pub(crate) struct Loaded {
 
 /// Finds, checks and loads the model.
 pub(crate) fn load(args: &ModelArgs, ctx: &Ctx) -> anyhow::Result<Loaded> {
-    let Some(name) = args.model.as_deref() else {
-        return Err(Usage("no model; name a folder or a model on the hub with -m".to_owned()).into());
-    };
+    let name = args.name();
     // The device first: it is cheap to find missing, a model may be a download.
     let choice = ctx.device.choose()?;
     if args.dtype == Dtype::Bf16 && choice.kind() != "cpu" {
@@ -37,10 +37,11 @@ pub(crate) fn load(args: &ModelArgs, ctx: &Ctx) -> anyhow::Result<Loaded> {
         return Err(Usage(reason).into());
     }
     let device = choice.open()?;
-    let folder = resolve(name, args, &ctx.console)?;
+    let found = find(args, &ctx.console)?;
+    let folder = found.path();
     let context = || format!("cannot load the model {name}");
-    let checkpoint = Checkpoint::open(&folder).with_context(context)?;
-    let tokenizer = tokenizer(args.tokenizer.as_deref(), &folder)?;
+    let checkpoint = Checkpoint::open(folder).with_context(context)?;
+    let tokenizer = tokenizer(args.tokenizer.as_deref(), folder)?;
     let weights = checkpoint.weights();
     ctx.console.detail(format_args!("reading {} tensors from {}", weights.len(), folder.display()));
     let sha256 = weights.sha256().with_context(context)?.to_owned();
@@ -72,7 +73,35 @@ pub(crate) fn load(args: &ModelArgs, ctx: &Ctx) -> anyhow::Result<Loaded> {
     Ok(Loaded { model, tokenizer, facts, resident_bytes })
 }
 
-pub(crate) fn resolve(name: &str, args: &ModelArgs, console: &Console) -> anyhow::Result<std::path::PathBuf> {
+/// Where a model is.
+pub(crate) enum Found {
+    /// In a folder, of the user or of the cache of downloads.
+    Folder(PathBuf),
+    /// The one that ships, for as long as this lives.
+    Unpacked(TempDir),
+}
+
+impl Found {
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Folder(path) => path,
+            Self::Unpacked(folder) => folder.path(),
+        }
+    }
+}
+
+/// Finds the model that is named, here or on the hub; without a name, the one that ships, and says so.
+pub(crate) fn find(args: &ModelArgs, console: &Console) -> anyhow::Result<Found> {
+    let Some(name) = args.model.as_deref() else {
+        console.info(format_args!(
+            "no -m: using {}, which ships with kilobase: {}",
+            pretrained::NAME,
+            pretrained::DESCRIPTION
+        ));
+        let folder = tempfile::tempdir().context("no temporary folder for the model that ships")?;
+        pretrained::unpack(folder.path()).with_context(|| folder.path().display().to_string())?;
+        return Ok(Found::Unpacked(folder));
+    };
     let mut transfer = Transfer { console, bar: None };
     let mut options = hub::Options::from_env();
     options.offline |= args.offline;
@@ -81,7 +110,7 @@ pub(crate) fn resolve(name: &str, args: &ModelArgs, console: &Console) -> anyhow
         Some(revision) => format!("{name}@{revision}"),
         None => name.to_owned(),
     };
-    Ok(hub::resolve(&name, options)?)
+    Ok(Found::Folder(hub::resolve(&name, options)?))
 }
 
 /// The tokenizer at `path`, a folder or a `tokenizer.json`, or else that of the model.

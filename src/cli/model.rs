@@ -1,7 +1,7 @@
 //! `kilobase model`: making models.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::Subcommand;
@@ -9,6 +9,7 @@ use kilobase::data::export::AtomicFolder;
 use kilobase::data::tokenize;
 use kilobase::models::checkpoint::{CONFIG, Expected, write_safetensors};
 use kilobase::models::family::{RandomTensor, dnabert2, generator, random};
+use kilobase::models::pretrained;
 use serde_json::Value;
 
 use super::Ctx;
@@ -30,6 +31,15 @@ pub(crate) struct Args {
 enum Command {
     /// Write a model of random weights: for tests, benchmarks, and as a start for training
     Init(Init),
+    /// Write the model that ships with kilobase as a Hugging Face directory, with its card
+    Export(Export),
+}
+
+#[derive(Debug, clap::Args)]
+struct Export {
+    /// Folder to write; must not exist
+    #[arg(short, long, value_name = "FOLDER")]
+    output: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,7 +61,29 @@ struct Init {
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     match &args.command {
         Command::Init(init) => init.run(ctx),
+        Command::Export(export) => export.run(ctx),
     }
+}
+
+impl Export {
+    fn run(&self, ctx: &Ctx) -> anyhow::Result<()> {
+        let folder = new_folder(&self.output)?;
+        pretrained::unpack(folder.path()).with_context(|| format!("{}", folder.path().display()))?;
+        fs::write(folder.path().join("README.md"), pretrained::CARD)?;
+        folder.commit().with_context(|| format!("{}", self.output.display()))?;
+        let summary = Summary::new("model export")
+            .fact("model", pretrained::NAME)
+            .fact("output", shown(Some(&self.output)));
+        ctx.console.summary(&summary, false)
+    }
+}
+
+/// A folder that appears when it is whole, and must not exist yet.
+fn new_folder(path: &Path) -> anyhow::Result<AtomicFolder> {
+    if path.exists() {
+        return Err(Usage(format!("{}: exists; name a new folder with -o", path.display())).into());
+    }
+    AtomicFolder::create(path).with_context(|| format!("{}", path.display()))
 }
 
 impl Init {
@@ -67,11 +99,7 @@ impl Init {
             "the tokenizer has {} tokens, {shown_config} a vocab_size of {vocabulary}",
             tokenizer.vocab_size(),
         );
-        if self.output.exists() {
-            return Err(Usage(format!("{}: exists; name a new folder with -o", self.output.display())).into());
-        }
-        let shown_output = self.output.display();
-        let folder = AtomicFolder::create(&self.output).with_context(|| format!("{shown_output}"))?;
+        let folder = new_folder(&self.output)?;
         let tensors = random(expected, ctx.seed);
         let parameters: usize = tensors.iter().map(RandomTensor::len).sum();
         write_safetensors(&folder.path().join("model.safetensors"), tensors, self.dtype.stored())?;
@@ -83,7 +111,7 @@ impl Init {
                 fs::write(folder.path().join(name), bytes)?;
             }
         }
-        folder.commit().with_context(|| format!("{shown_output}"))?;
+        folder.commit().with_context(|| format!("{}", self.output.display()))?;
         let summary = Summary::new("model init")
             .fact("parameters", parameters)
             .fact("weights", "random")

@@ -9,11 +9,11 @@ use kilobase::models::train::pretrain::{self, CURVE, LOG, REPORT, Report, Setup,
 use kilobase::models::train::recipe::Recipe;
 use serde_json::{Value, json};
 
-use super::Ctx;
 use super::args::Dtype;
 use super::exit::Usage;
 use super::output::{Summary, shown};
 use super::progress::Progress;
+use super::{Ctx, allocator};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -57,6 +57,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
             corpus.name, corpus.dropped
         ));
     }
+    allocator::keep_freed_memory();
     let mut report = |message: String| ctx.console.info(message);
     let mut trainer = pretrain::open(setup, &args.output, &device.open()?, args.restart, &mut report)?;
     ctx.console.info(format_args!("{} parameters, on {device}", trainer.parameters()));

@@ -102,7 +102,7 @@ impl<'a> Records<'a> {
     }
 
     /// Adds to a plan what does not change the numbers: a file that was moved does not stop a run from being continued.
-    pub(crate) fn metadata(&self, mut plan: Map<String, Value>, model: Option<&str>) -> Map<String, Value> {
+    pub(crate) fn metadata(&self, mut plan: Map<String, Value>, model: &str) -> Map<String, Value> {
         plan.insert("seed".to_owned(), self.ctx.seed.into());
         plan.insert("inputs".to_owned(), self.sources.iter().map(scan::name).collect());
         plan.insert("model_name".to_owned(), model.into());

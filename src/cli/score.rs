@@ -97,7 +97,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let passes = if args.both_strands { 2 } else { 1 };
     let counts =
         records.work(&mut spool, passes, |portion, spool, progress| job.portion(portion, spool, progress))?;
-    let metadata = records.metadata(plan, args.model.model.as_deref());
+    let metadata = records.metadata(plan, args.model.name());
     let totals = job.write(spool, &metadata)?;
     ctx.console.summary(&job.summary(counts, totals, records.seen()), args.file().is_none())
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use kilobase::data::export::AtomicFile;
 use kilobase::data::regions::Reference;
-use kilobase::data::variants::{Field, Finish, Order, Reader, Record, Writer};
+use kilobase::data::variants::{Field, Finish, Order, Reader, Record, Writer, index};
 use kilobase::models::run::price::Rates;
 use serde_json::{Map, Value, json};
 
@@ -19,7 +19,6 @@ use super::output::{self, Stdout, Summary};
 use super::progress::Progress;
 
 mod edit;
-mod index;
 mod plan;
 mod price;
 mod scorer;
@@ -183,14 +182,14 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     metadata.insert("seed".to_owned(), ctx.seed.into());
     metadata.insert("input".to_owned(), args.input.display().to_string().into());
     metadata.insert("reference".to_owned(), args.reference.display().to_string().into());
-    metadata.insert("model_name".to_owned(), args.model.model.as_deref().into());
+    metadata.insert("model_name".to_owned(), args.model.name().into());
     let order = if args.sort { Order::Position } else { Order::Source };
     let finish = Finish { order, metadata: &metadata, force: args.force };
     let source = Reader::open(&args.input)?;
     let written = if let Some(path) = args.file() {
         // An old index would lead to wrong places of the new file.
         for old in index::names(path).iter().filter(|_| args.force && index::is_indexed(path)) {
-            index::remove(old)?;
+            index::remove(old).with_context(|| format!("cannot remove {}", old.display()))?;
         }
         writer.finish(source, &finish)?
     } else {

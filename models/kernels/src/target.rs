@@ -2,6 +2,7 @@
 
 use crate::prefetch::prefetch_to_write;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Rows that several threads write, each its own part.
@@ -26,6 +27,12 @@ impl<'a> Target<'a> {
             data.len()
         );
         Self { data: data.as_mut_ptr(), rows: data.len() / columns, columns, lifetime: PhantomData }
+    }
+
+    /// Over numbers that have not been written: parts are for writing alone.
+    pub(crate) fn unwritten(data: &'a mut [MaybeUninit<f32>], columns: usize) -> Self {
+        // SAFETY: the same memory; nothing here reads it.
+        Self::new(unsafe { &mut *(std::ptr::from_mut(data) as *mut [f32]) }, columns)
     }
 
     pub(crate) fn rows(self) -> usize {

@@ -2,7 +2,7 @@
 //! operations each is a dozen passes over memory.
 
 use super::host::Host;
-use super::{Activation, Kernel, Precision};
+use super::{Activation, Precision};
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -11,7 +11,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Dispatch, DispatchDevice, Flex, backend_extension};
 use burn::tensor::{Device, Tensor, TensorData};
-use kilobase_kernels::matmul;
+use kilobase_kernels::matmul::{self, Factor};
 
 /// The operations.
 #[backend_extension(Autodiff, Flex)]
@@ -21,6 +21,14 @@ pub(super) trait Fused: burn::backend::Backend {
     fn fused_linear(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self>;
+
+    /// [`Self::fused_linear`] plus `residual`, `[rows, out]`.
+    fn fused_linear_residual(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
         precision: Precision,
     ) -> FloatTensor<Self>;
 
@@ -45,6 +53,20 @@ pub(super) fn linear(x: Tensor<2>, weight: Tensor<2>, precision: Precision) -> T
     Tensor::from_dispatch(<Dispatch as Fused>::fused_linear(
         x.into_dispatch(),
         weight.into_dispatch(),
+        precision,
+    ))
+}
+
+pub(super) fn linear_residual(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    residual: Tensor<2>,
+    precision: Precision,
+) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as Fused>::fused_linear_residual(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        residual.into_dispatch(),
         precision,
     ))
 }
@@ -101,7 +123,19 @@ impl Fused for Flex {
     fn fused_linear(x: FlexTensor, weight: FlexTensor, precision: Precision) -> FlexTensor {
         let (x, weight) = (Host::of(&x), Host::of(&weight));
         let shape = [x.rows().rows(), weight.rows().rows()];
-        tensor(matmul::times_transposed(x.rows(), weight.rows(), None, Kernel::best(precision)), shape)
+        tensor(Factor::transposed(weight.rows(), precision).product(x.rows(), None), shape)
+    }
+
+    fn fused_linear_residual(
+        x: FlexTensor,
+        weight: FlexTensor,
+        residual: FlexTensor,
+        precision: Precision,
+    ) -> FlexTensor {
+        let [x, weight, residual] = [x, weight, residual].map(|tensor| Host::of(&tensor));
+        let shape = [x.rows().rows(), weight.rows().rows()];
+        let out = Factor::transposed(weight.rows(), precision).product(x.rows(), Some(residual.rows()));
+        tensor(out, shape)
     }
 
     fn fused_rms_norm(x: FlexTensor, gamma: FlexTensor, epsilon: f64) -> FlexTensor {
@@ -125,13 +159,13 @@ impl FusedBackward for Flex {
     fn linear_input_gradient(weight: FlexTensor, d: FlexTensor, precision: Precision) -> FlexTensor {
         let (weight, d) = (Host::of(&weight), Host::of(&d));
         let shape = [d.rows().rows(), weight.rows().columns()];
-        tensor(matmul::times(d.rows(), weight.rows(), Kernel::best(precision)), shape)
+        tensor(Factor::new(weight.rows(), precision).product(d.rows(), None), shape)
     }
 
     fn linear_weight_gradient(x: FlexTensor, d: FlexTensor, precision: Precision) -> FlexTensor {
         let (x, d) = (Host::of(&x), Host::of(&d));
         let shape = [d.rows().columns(), x.rows().columns()];
-        tensor(matmul::transposed_times(d.rows(), x.rows(), Kernel::best(precision)), shape)
+        tensor(matmul::transposed_times(d.rows(), x.rows(), precision), shape)
     }
 
     fn rms_norm_backward(x: FlexTensor, gamma: FlexTensor, epsilon: f64, d: FlexTensor) -> [FlexTensor; 2] {
@@ -153,13 +187,18 @@ impl FusedBackward for Flex {
 #[derive(Debug)]
 struct LinearStep;
 
-impl<B: FusedBackward> Backward<B, 2> for LinearStep {
+/// Parents are `x`, `weight` and, if there is one, the residual.
+impl<B: FusedBackward, const N: usize> Backward<B, N> for LinearStep {
     type State = ([NodeId; 2], Precision);
 
-    fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, N>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
         let d = gradients.consume::<B>(&ops.node);
         let ([x, weight], precision) = ops.state;
-        let [of_x, of_weight] = ops.parents;
+        let mut parents = ops.parents.into_iter();
+        let [of_x, of_weight, of_residual] = std::array::from_fn(|_| parents.next().flatten());
+        if let Some(node) = of_residual {
+            gradients.register::<B>(node.id, d.clone());
+        }
         if let Some(node) = of_x {
             let weight = checkpointer.retrieve_node_output(weight);
             gradients.register::<B>(node.id, B::linear_input_gradient(weight, d.clone(), precision));
@@ -223,6 +262,26 @@ impl<B: FusedBackward, C: CheckpointStrategy> Fused for Autodiff<B, C> {
             OpsKind::UnTracked(step) => {
                 step.finish(B::fused_linear(x.into_primitive(), weight.into_primitive(), precision))
             }
+        }
+    }
+
+    fn fused_linear_residual(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), weight.node(), residual.node()];
+        let run = |[x, weight, residual]: [FloatTensor<Self>; 3]| {
+            let (x, weight) = (x.into_primitive(), weight.into_primitive());
+            B::fused_linear_residual(x, weight, residual.into_primitive(), precision)
+        };
+        match LinearStep.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(mut step) => {
+                let ids = [step.checkpoint(&x), step.checkpoint(&weight)];
+                step.finish((ids, precision), run([x, weight, residual]))
+            }
+            OpsKind::UnTracked(step) => step.finish(run([x, weight, residual])),
         }
     }
 

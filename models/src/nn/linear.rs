@@ -94,6 +94,15 @@ impl Linear {
         }
     }
 
+    /// [`Self::forward`] plus `[rows, out]`, from weights that are not packed.
+    pub(super) fn forward_residual(&self, x: Tensor<2>, residual: Tensor<2>) -> Tensor<2> {
+        #[cfg(feature = "cpu")]
+        if let (true, Some(weight), None) = (super::fused::serves(&x.device()), &self.weight, &self.bias) {
+            return super::fused::linear_residual(x, weight.val(), residual, self.precision);
+        }
+        residual + self.forward(x)
+    }
+
     fn product(&self, x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
         #[cfg(feature = "cpu")]
         if super::fused::serves(&x.device()) {

@@ -66,7 +66,7 @@ impl LinearResidual {
             matmul::linear_residual(x.rows(), weight, bias, residual.rows(), norm, &mut out);
             return host::tensor(out, shape);
         }
-        let sum = residual + self.linear.as_ref().expect("weights, packed or not").forward(x);
+        let sum = self.linear.as_ref().expect("weights, packed or not").forward_residual(x, residual);
         match &self.norm {
             Some(norm) => norm.forward(sum),
             None => sum,

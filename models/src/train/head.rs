@@ -72,7 +72,8 @@ impl Objective {
         let device = states.device();
         let bias =
             matrix.bias.clone().map(|bias| bias.into_data().try_to_vec::<f32>().expect("biases are f32"));
-        let mut products = Products::new(states, matrix, scale.is_some());
+        let numbers = products::numbers(matrix);
+        let mut products = Products::new(states, matrix, numbers.as_deref(), scale.is_some());
         let mut total = Loss { sum: 0.0, cross_entropy: 0.0, gradients: None };
         let mut d_bias = vec![0.0_f64; if bias.is_some() { vocabulary } else { 0 }];
         for (block, targets) in targets.chunks(ROWS).enumerate() {

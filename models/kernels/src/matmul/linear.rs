@@ -15,7 +15,11 @@ use std::ops::Range;
 /// # Panics
 /// If shapes do not fit.
 pub fn linear(x: Rows<'_>, weights: &PackedMatrix, bias: Option<&[f32]>, out: &mut [f32]) {
-    let out = Target::new(out, weights.outputs());
+    linear_to(x, weights, bias, Target::new(out, weights.outputs()));
+}
+
+/// [`linear`] into all of a target.
+pub(super) fn linear_to(x: Rows<'_>, weights: &PackedMatrix, bias: Option<&[f32]>, out: Target<'_>) {
     assert_eq!(x.rows, out.rows(), "as many rows in as out");
     for_blocks(x.rows, weights, |rows, panels| {
         product(x, weights, bias, None, rows, panels, out);
@@ -34,7 +38,18 @@ pub fn linear_residual(
     norm: Option<&LayerNorm>,
     out: &mut [f32],
 ) {
-    let out = Target::new(out, weights.outputs());
+    linear_residual_to(x, weights, bias, residual, norm, Target::new(out, weights.outputs()));
+}
+
+/// [`linear_residual`] into all of a target.
+pub(super) fn linear_residual_to(
+    x: Rows<'_>,
+    weights: &PackedMatrix,
+    bias: Option<&[f32]>,
+    residual: Rows<'_>,
+    norm: Option<&LayerNorm>,
+    out: Target<'_>,
+) {
     assert_eq!((x.rows, x.rows), (out.rows(), residual.rows), "as many rows in as out");
     assert_eq!(residual.columns, weights.outputs(), "residual as wide as the result");
     if let Some(norm) = norm {

@@ -1,52 +1,176 @@
 //! Products of matrices that are used once: in training, weights change with every step, and gradients are products of what
 //! neither side of has been packed.
+//!
+//! In f32 the `gemm` crate reads either side transposed in place, which is faster than our own micro-kernel with the packing
+//! before it; in bf16 there is no other for AMX.
 
-use super::kernel::Kernel;
-use super::linear::{Store, linear};
+use super::kernel::{Kernel, Precision};
+use super::linear::{Store, linear_residual_to, linear_to};
 use super::packed::PackedMatrix;
 use super::rows::Rows;
 use crate::target::Target;
 use crate::transpose::transpose;
 use rayon::prelude::*;
 
-/// `a b^T + residual`, `[m, depth]`, `[n, depth] -> [m, n]`.
-///
-/// # Panics
-/// If shapes do not fit.
-pub fn times_transposed(a: Rows<'_>, b: Rows<'_>, residual: Option<Rows<'_>>, kernel: Kernel) -> Vec<f32> {
-    times_packed(a, &PackedMatrix::with_kernel(b, kernel), residual)
+/// The right side of products, `[depth, n]`, ready for some rows of the left side at a time.
+pub struct Factor<'a>(Form<'a>);
+
+enum Form<'a> {
+    /// As it lies, or its transpose.
+    InPlace(Rows<'a>, bool),
+    Packed(PackedMatrix),
 }
 
-/// `a b`, `[m, depth]`, `[depth, n] -> [m, n]`.
-///
-/// # Panics
-/// If shapes do not fit.
-pub fn times(a: Rows<'_>, b: Rows<'_>, kernel: Kernel) -> Vec<f32> {
-    times_packed(a, &PackedMatrix::transposed(b, kernel), None)
-}
-
-/// [`times`] and [`times_transposed`] with the second matrix packed before.
-///
-/// # Panics
-/// If shapes do not fit.
-pub fn times_packed(a: Rows<'_>, b: &PackedMatrix, residual: Option<Rows<'_>>) -> Vec<f32> {
-    let mut out = vec![0.0; a.rows * b.outputs()];
-    match residual {
-        None => linear(a, b, None, &mut out),
-        Some(residual) => super::linear_residual(a, b, None, residual, None, &mut out),
+impl<'a> Factor<'a> {
+    /// `[depth, n]` as it is.
+    pub fn new(b: Rows<'a>, precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self(Form::InPlace(b, false)),
+            Precision::Bf16 => Self::packed(b, Kernel::best(precision)),
+        }
     }
-    out
+
+    /// The transpose of `[n, depth]`.
+    pub fn transposed(b: Rows<'a>, precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self(Form::InPlace(b, true)),
+            Precision::Bf16 => Self::packed_transposed(b, Kernel::best(precision)),
+        }
+    }
+
+    fn packed(b: Rows<'_>, kernel: Kernel) -> Self {
+        Self(Form::Packed(PackedMatrix::transposed(b, kernel)))
+    }
+
+    fn packed_transposed(b: Rows<'_>, kernel: Kernel) -> Self {
+        Self(Form::Packed(PackedMatrix::with_kernel(b, kernel)))
+    }
+
+    /// `n`
+    pub fn columns(&self) -> usize {
+        match &self.0 {
+            Form::InPlace(b, false) => b.columns,
+            Form::InPlace(b, true) => b.rows,
+            Form::Packed(b) => b.outputs(),
+        }
+    }
+
+    /// `a b`, or `a b + residual`: `[m, depth] -> [m, n]`.
+    ///
+    /// # Panics
+    /// If shapes do not fit.
+    pub fn product(&self, a: Rows<'_>, residual: Option<Rows<'_>>) -> Vec<f32> {
+        let columns = self.columns();
+        match &self.0 {
+            Form::InPlace(b, transposed) => {
+                let b = if *transposed { Side::transpose(*b) } else { Side::new(*b) };
+                let Some(residual) = residual else { return in_place(Side::new(a), b) };
+                assert_eq!((residual.rows, residual.columns), (a.rows, columns), "a row for each row");
+                let mut out = Vec::with_capacity(a.rows * columns);
+                (0..a.rows).for_each(|row| out.extend_from_slice(residual.row(row)));
+                // SAFETY: all of it was written just now.
+                unsafe { product_to(Side::new(a), b, true, out.as_mut_ptr(), out.len()) };
+                out
+            }
+            Form::Packed(b) => {
+                let mut out = Box::new_uninit_slice(a.rows * columns);
+                let target = Target::unwritten(&mut out, columns);
+                match residual {
+                    None => linear_to(a, b, None, target),
+                    Some(residual) => linear_residual_to(a, b, None, residual, None, target),
+                }
+                // SAFETY: a product writes all of its target.
+                unsafe { out.assume_init() }.into_vec()
+            }
+        }
+    }
 }
 
 /// `a^T b`, `[depth, m]`, `[depth, n] -> [m, n]`: the gradient of weights, `depth` being the rows of a batch.
 ///
 /// # Panics
 /// If shapes do not fit.
-pub fn transposed_times(a: Rows<'_>, b: Rows<'_>, kernel: Kernel) -> Vec<f32> {
+pub fn transposed_times(a: Rows<'_>, b: Rows<'_>, precision: Precision) -> Vec<f32> {
+    match precision {
+        Precision::F32 => in_place(Side::transpose(a), Side::new(b)),
+        Precision::Bf16 => packed_transposed_times(a, b, Kernel::best(precision)),
+    }
+}
+
+/// A matrix with the distances of its rows and of its columns.
+#[derive(Clone, Copy)]
+struct Side<'a> {
+    x: Rows<'a>,
+    rows: (usize, usize),
+    columns: (usize, usize),
+}
+
+impl<'a> Side<'a> {
+    fn new(x: Rows<'a>) -> Self {
+        Self { x, rows: (x.rows, x.stride), columns: (x.columns, 1) }
+    }
+
+    fn transpose(x: Rows<'a>) -> Self {
+        Self { x, rows: (x.columns, 1), columns: (x.rows, x.stride) }
+    }
+}
+
+/// `a b`
+fn in_place(a: Side<'_>, b: Side<'_>) -> Vec<f32> {
+    let mut out = Box::<[f32]>::new_uninit_slice(a.rows.0 * b.columns.0);
+    // SAFETY: what is not added to is not read; all of it is written.
+    unsafe {
+        product_to(a, b, false, out.as_mut_ptr().cast(), out.len());
+        out.assume_init().into_vec()
+    }
+}
+
+/// `out (+)= a b`. A sum is taken by one thread, in the order of the depth, whatever the number of threads.
+///
+/// # Safety
+/// `out` is `len` numbers that nobody else uses; if they are added to, they have been written.
+unsafe fn product_to(a: Side<'_>, b: Side<'_>, add: bool, out: *mut f32, len: usize) {
+    let (m, depth, n) = (a.rows.0, a.columns.0, b.columns.0);
+    assert_eq!((b.rows.0, len), (depth, m * n), "as deep on both sides");
+    for Side { x, .. } in [&a, &b] {
+        assert!(
+            x.rows == 0 || (x.rows - 1) * x.stride + x.columns <= x.data.len(),
+            "rows inside their slice"
+        );
+    }
+    let distance = |(_, stride): (usize, usize)| stride as isize;
+    // SAFETY: every element of the sides lies in its slice, by the assertions; the target by the caller's word.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            depth,
+            out,
+            1,
+            n as isize,
+            add,
+            a.x.data.as_ptr(),
+            distance(a.columns),
+            distance(a.rows),
+            b.x.data.as_ptr(),
+            distance(b.columns),
+            distance(b.rows),
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::Rayon(0),
+        );
+    }
+}
+
+/// [`transposed_times`] by packing.
+fn packed_transposed_times(a: Rows<'_>, b: Rows<'_>, kernel: Kernel) -> Vec<f32> {
     assert_eq!(a.rows, b.rows, "as many rows on both sides");
     // The narrower side is turned: the other is packed as it lies.
     if a.columns > b.columns {
-        let turned = transposed_times(b, a, kernel);
+        let turned = packed_transposed_times(b, a, kernel);
         let mut out = vec![0.0; turned.len()];
         transpose(&turned, a.columns, b.columns, a.columns, &mut out, b.columns);
         return out;
@@ -90,7 +214,6 @@ fn turned(x: Rows<'_>) -> (Vec<f32>, usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Precision;
     use super::*;
     use proptest::prelude::*;
 
@@ -104,16 +227,16 @@ mod tests {
         [m, depth, n]: [usize; 3],
         a: impl Fn(usize, usize) -> f32,
         b: impl Fn(usize, usize) -> f32,
-        kernel: Kernel,
+        precision: Precision,
     ) {
         assert_eq!(out.len(), m * n);
-        let tolerance = if kernel.precision() == Precision::F32 { 1e-5 } else { 1.0 / 128.0 };
+        let tolerance = if precision == Precision::F32 { 1e-5 } else { 1.0 / 128.0 };
         for i in 0..m {
             for j in 0..n {
                 let terms = (0..depth).map(|k| f64::from(a(i, k)) * f64::from(b(k, j)));
                 let (sum, size) = terms.fold((0.0, 0.0), |(sum, size), x| (sum + x, size + x.abs()));
                 let off = (f64::from(out[i * n + j]) - sum).abs();
-                assert!(off <= tolerance * size + 1e-6, "{kernel}: {i}, {j} is {off} off");
+                assert!(off <= tolerance * size + 1e-6, "{precision:?}: {i}, {j} is {off} off");
             }
         }
     }
@@ -130,15 +253,24 @@ mod tests {
                 out
             };
             let (a_turned, b_turned) = (turn(&a, m, depth), turn(&b, depth, n));
+            let [plain_a, plain_b] = [Rows::new(&a, depth), Rows::new(&b, n)];
+            let [turned_a, turned_b] = [Rows::new(&a_turned, m), Rows::new(&b_turned, depth)];
+            let one = |out: &[f32], precision| {
+                check(out, [m, depth, n], |i, k| at(&a, depth, i, k), |k, j| at(&b, n, k, j), precision);
+            };
             for precision in [Precision::F32, Precision::Bf16] {
-                for &kernel in Kernel::all(precision) {
-                    let one = |out: &[f32]| {
-                        check(out, [m, depth, n], |i, k| at(&a, depth, i, k), |k, j| at(&b, n, k, j), kernel);
-                    };
-                    one(&times(Rows::new(&a, depth), Rows::new(&b, n), kernel));
-                    one(&times_transposed(Rows::new(&a, depth), Rows::new(&b_turned, depth), None, kernel));
-                    one(&transposed_times(Rows::new(&a_turned, m), Rows::new(&b, n), kernel));
-                }
+                one(&Factor::new(plain_b, precision).product(plain_a, None), precision);
+                one(&Factor::transposed(turned_b, precision).product(plain_a, None), precision);
+                one(&transposed_times(turned_a, plain_b, precision), precision);
+                let residual = vec![2.5; m * n];
+                let sum = Factor::new(plain_b, precision).product(plain_a, Some(Rows::new(&residual, n)));
+                one(&sum.into_iter().map(|x| x - 2.5).collect::<Vec<_>>(), precision);
+            }
+            // The packed forms, by every micro-kernel.
+            for &kernel in Kernel::all(Precision::F32).iter().chain(Kernel::all(Precision::Bf16)) {
+                one(&Factor::packed(plain_b, kernel).product(plain_a, None), kernel.precision());
+                one(&Factor::packed_transposed(turned_b, kernel).product(plain_a, None), kernel.precision());
+                one(&packed_transposed_times(turned_a, plain_b, kernel), kernel.precision());
             }
         }
     }

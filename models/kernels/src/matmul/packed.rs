@@ -66,9 +66,9 @@ impl PackedMatrix {
             Precision::Bf16 => {
                 Store::Bf16(columns_as_panels(weights, columns, padded, group, |row, next, target| {
                     if group == 1 {
-                        bf16::round_all(row, target)
+                        bf16::round_all(row, target);
                     } else {
-                        bf16::round_pairs(row, next, target)
+                        bf16::round_pairs(row, next, target);
                     }
                 }))
             }

@@ -4,6 +4,7 @@ use super::Activation;
 use super::rows::Rows;
 use crate::vectorize::vectorize;
 use rayon::prelude::*;
+use std::mem::MaybeUninit;
 
 /// Rows of a task. Sums over rows are taken task by task, and the tasks' in their order, so no thread changes them.
 const TASK: usize = 64;
@@ -15,8 +16,8 @@ const TASK: usize = 64;
 pub fn rms_norm_backward(x: Rows<'_>, gamma: &[f32], epsilon: f32, d: Rows<'_>) -> (Vec<f32>, Vec<f32>) {
     let columns = x.columns;
     assert!((d.rows, d.columns, gamma.len()) == (x.rows, columns, columns), "a gradient of the result");
-    let mut d_x = vec![0.0; x.rows * columns];
-    let part = |(task, d_x): (usize, &mut [f32])| {
+    let mut d_x = Box::new_uninit_slice(x.rows * columns);
+    let part = |(task, d_x): (usize, &mut [MaybeUninit<f32>])| {
         let mut d_gamma = vec![0.0_f32; columns];
         vectorize(
             #[inline(always)]
@@ -29,7 +30,7 @@ pub fn rms_norm_backward(x: Rows<'_>, gamma: &[f32], epsilon: f32, d: Rows<'_>) 
                     let pull = dot * factor * factor * factor / columns as f32;
                     let inputs = x.iter().zip(d).zip(gamma);
                     for ((d_x, d_gamma), ((x, d), gamma)) in d_x.iter_mut().zip(&mut d_gamma).zip(inputs) {
-                        *d_x = factor * gamma * d - pull * x;
+                        d_x.write(factor * gamma * d - pull * x);
                         *d_gamma += factor * x * d;
                     }
                 }
@@ -42,7 +43,8 @@ pub fn rms_norm_backward(x: Rows<'_>, gamma: &[f32], epsilon: f32, d: Rows<'_>) 
     for part in parts {
         d_gamma.iter_mut().zip(part).for_each(|(sum, x)| *sum += x);
     }
-    (d_x, d_gamma)
+    // SAFETY: the tasks have written every row.
+    (unsafe { d_x.assume_init() }.into_vec(), d_gamma)
 }
 
 /// `act(gate) * value` of rows `[gate, value]`, `[rows, 2 * inner] -> [rows, inner]`.
@@ -52,7 +54,7 @@ pub fn rms_norm_backward(x: Rows<'_>, gamma: &[f32], epsilon: f32, d: Rows<'_>) 
 pub fn gated(both: Rows<'_>, activation: Activation) -> Vec<f32> {
     let inner = both.columns / 2;
     assert_eq!(both.columns, 2 * inner, "gates and values");
-    let mut out = vec![0.0; both.rows * inner];
+    let mut out = Box::new_uninit_slice(both.rows * inner);
     out.par_chunks_mut(TASK * inner).enumerate().for_each(|(task, out)| {
         vectorize(
             #[inline(always)]
@@ -60,13 +62,14 @@ pub fn gated(both: Rows<'_>, activation: Activation) -> Vec<f32> {
                 for (i, out) in out.chunks_exact_mut(inner).enumerate() {
                     let (gate, value) = both.row(task * TASK + i).split_at(inner);
                     for ((out, &gate), value) in out.iter_mut().zip(gate).zip(value) {
-                        *out = activation.apply(gate) * value;
+                        out.write(activation.apply(gate) * value);
                     }
                 }
             },
         );
     });
-    out
+    // SAFETY: the tasks have written every row.
+    unsafe { out.assume_init() }.into_vec()
 }
 
 /// The gradient of [`gated`], given that of its result (`[rows, inner]`).
@@ -76,7 +79,7 @@ pub fn gated(both: Rows<'_>, activation: Activation) -> Vec<f32> {
 pub fn gated_backward(both: Rows<'_>, activation: Activation, d: Rows<'_>) -> Vec<f32> {
     let inner = both.columns / 2;
     assert_eq!((both.columns, both.rows, inner), (2 * inner, d.rows, d.columns), "a gradient of the result");
-    let mut out = vec![0.0; both.rows * both.columns];
+    let mut out = Box::new_uninit_slice(both.rows * both.columns);
     out.par_chunks_mut(TASK * both.columns).enumerate().for_each(|(task, out)| {
         vectorize(
             #[inline(always)]
@@ -88,14 +91,15 @@ pub fn gated_backward(both: Rows<'_>, activation: Activation, d: Rows<'_>) -> Ve
                     let inputs = gate.iter().zip(value).zip(d);
                     for ((d_gate, d_value), ((&gate, value), d)) in d_gate.iter_mut().zip(d_value).zip(inputs)
                     {
-                        *d_gate = activation.slope(gate) * value * d;
-                        *d_value = activation.apply(gate) * d;
+                        d_gate.write(activation.slope(gate) * value * d);
+                        d_value.write(activation.apply(gate) * d);
                     }
                 }
             },
         );
     });
-    out
+    // SAFETY: the tasks have written every row.
+    unsafe { out.assume_init() }.into_vec()
 }
 
 /// In 16 independent lanes: an order that vector units can follow and that never changes.

@@ -2,14 +2,14 @@
 
 use super::Matrix;
 use crate::family::values;
-use crate::nn::{Kernel, on_processor};
+use crate::nn::{Precision, on_processor};
 use burn::tensor::{Tensor, TensorData};
-use kilobase_kernels::matmul::{PackedMatrix, Rows, times_packed, transposed_times};
+use kilobase_kernels::matmul::{Factor, Rows, transposed_times};
 use std::ops::Range;
 
 /// The products of one set of states, on the processor by its kernels, elsewhere as the device computes them.
-pub(super) struct Products {
-    place: Place,
+pub(super) struct Products<'a> {
+    place: Place<'a>,
     hidden: usize,
     vocabulary: usize,
     /// `[rows, hidden]`
@@ -18,12 +18,14 @@ pub(super) struct Products {
     d_weight: Vec<f32>,
 }
 
-enum Place {
+enum Place<'a> {
     Processor {
         states: Vec<f32>,
-        weight: PackedMatrix,
-        /// The transpose, where gradients are asked for.
-        turned: Option<PackedMatrix>,
+        /// `[hidden, vocabulary]`
+        weight: Factor<'a>,
+        /// `[vocabulary, hidden]`, where gradients are asked for.
+        turned: Option<Factor<'a>>,
+        precision: Precision,
     },
     Device {
         states: Tensor<2>,
@@ -31,17 +33,22 @@ enum Place {
     },
 }
 
-impl Products {
-    pub(super) fn new(states: &Tensor<2>, matrix: &Matrix, gradients: bool) -> Self {
+impl<'a> Products<'a> {
+    /// `numbers` are those of the matrix, where the processor computes (see [`numbers`]).
+    pub(super) fn new(
+        states: &Tensor<2>,
+        matrix: &Matrix,
+        numbers: Option<&'a [f32]>,
+        gradients: bool,
+    ) -> Self {
         let [vocabulary, hidden] = matrix.weight.dims();
-        let place = if on_processor(&states.device()) {
-            let kernel = Kernel::best(matrix.precision);
-            let weight = values(matrix.weight.clone());
-            let rows = Rows::new(&weight, hidden);
+        let place = if let Some(numbers) = numbers {
+            let (rows, precision) = (Rows::new(numbers, hidden), matrix.precision);
             Place::Processor {
                 states: values(states.clone()),
-                weight: PackedMatrix::with_kernel(rows, kernel),
-                turned: gradients.then(|| PackedMatrix::transposed(rows, kernel)),
+                weight: Factor::transposed(rows, precision),
+                turned: gradients.then(|| Factor::new(rows, precision)),
+                precision,
             }
         } else {
             Place::Device { states: states.clone(), weight: matrix.weight.clone() }
@@ -53,9 +60,7 @@ impl Products {
     /// `[rows, vocabulary]`, without the bias.
     pub(super) fn logits(&self, rows: Range<usize>) -> Vec<f32> {
         match &self.place {
-            Place::Processor { states, weight, .. } => {
-                times_packed(part(states, self.hidden, &rows), weight, None)
-            }
+            Place::Processor { states, weight, .. } => weight.product(part(states, self.hidden, &rows), None),
             Place::Device { states, weight } => {
                 let part = states.clone().narrow(0, rows.start, rows.len());
                 values(part.matmul(weight.clone().transpose()))
@@ -66,11 +71,11 @@ impl Products {
     /// Adds what follows from the gradients of the logits of the next rows.
     pub(super) fn add_gradients(&mut self, rows: Range<usize>, d_logits: Vec<f32>) {
         let (d_states, d_weight) = match &self.place {
-            Place::Processor { states, weight, turned } => {
+            Place::Processor { states, turned, precision, .. } => {
                 let d = Rows::new(&d_logits, self.vocabulary);
                 let turned = turned.as_ref().expect("gradients were asked for");
                 let part = part(states, self.hidden, &rows);
-                (times_packed(d, turned, None), transposed_times(d, part, weight.kernel()))
+                (turned.product(d, None), transposed_times(d, part, *precision))
             }
             Place::Device { states, weight } => {
                 let d = TensorData::new(d_logits, [rows.len(), self.vocabulary]);
@@ -87,6 +92,11 @@ impl Products {
     pub(super) fn gradients(self) -> (Vec<f32>, Vec<f32>) {
         (self.d_states, self.d_weight)
     }
+}
+
+/// The numbers of a matrix on the processor; `None` elsewhere.
+pub(super) fn numbers(matrix: &Matrix) -> Option<Vec<f32>> {
+    on_processor(&matrix.weight.device()).then(|| values(matrix.weight.clone()))
 }
 
 fn part<'a>(states: &'a [f32], hidden: usize, rows: &Range<usize>) -> Rows<'a> {

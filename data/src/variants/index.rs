@@ -1,10 +1,10 @@
 //! The index of a VCF file in bgzf (`.tbi`, or `.csi` where a contig is too long for that), made of the finished file.
 
-use std::io::{BufRead, Write};
+use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use kilobase::data::export::AtomicFile;
+use super::{Error, Result};
+use crate::export::AtomicFile;
 use noodles_bgzf as bgzf;
 use noodles_core::Position;
 use noodles_csi::binning_index::index::header::ReferenceSequenceNames;
@@ -22,38 +22,43 @@ const CSI_END: u64 = 1 << (SHIFT + 3 * DEPTH);
 
 /// What became of an index.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub enum Outcome {
     /// It was written.
     Written(PathBuf),
     /// Records are not in the order that an index needs; the first that is out of it.
-    Unsorted { contig: String, position: u64 },
+    Unsorted {
+        /// Its contig.
+        contig: String,
+        /// Its position there, from 1.
+        position: u64,
+    },
 }
 
 /// Names of an index beside `vcf`.
-pub(super) fn names(vcf: &Path) -> [PathBuf; 2] {
+pub fn names(vcf: &Path) -> [PathBuf; 2] {
     ["tbi", "csi"].map(|suffix| PathBuf::from(format!("{}.{suffix}", vcf.display())))
 }
 
 /// Whether a file of this name is one that has an index.
-pub(super) fn is_indexed(path: &Path) -> bool {
+pub fn is_indexed(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     [".vcf.gz", ".vcf.bgz", ".vcf.bgzf"].iter().any(|suffix| name.ends_with(suffix))
 }
 
 /// Removes an index of an older file.
-pub(super) fn remove(index: &Path) -> anyhow::Result<()> {
+pub fn remove(index: &Path) -> io::Result<()> {
     match std::fs::remove_file(index) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", index.display()))
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
 /// Reads `vcf` and writes its index beside it, replacing one that is there. `longest` is the length of the longest contig.
-pub(super) fn write(vcf: &Path, longest: u64) -> anyhow::Result<Outcome> {
+///
+/// # Errors
+/// If a file cannot be read or written, or a line is no record.
+pub fn write(vcf: &Path, longest: u64) -> Result<Outcome> {
     let [tabix, csi] = names(vcf);
-    let context = || format!("cannot index {}", vcf.display());
     if longest < TABIX_END {
         let indexer = Indexer::<LinearIndex>::default();
         write_as(vcf, &tabix, TABIX_END, indexer, |out, index| {
@@ -69,7 +74,6 @@ pub(super) fn write(vcf: &Path, longest: u64) -> anyhow::Result<Outcome> {
             writer.get_mut().try_finish()
         })
     }
-    .with_context(context)
 }
 
 fn write_as<I: reference_sequence::Index + Default>(
@@ -77,15 +81,16 @@ fn write_as<I: reference_sequence::Index + Default>(
     path: &Path,
     reach: u64,
     indexer: Indexer<I>,
-    save: impl FnOnce(&mut AtomicFile, binning_index::Index<I>) -> std::io::Result<()>,
-) -> anyhow::Result<Outcome> {
-    let mut reader = bgzf::io::Reader::new(std::fs::File::open(vcf)?);
-    Ok(match read(&mut reader, reach, indexer)? {
+    save: impl FnOnce(&mut AtomicFile, binning_index::Index<I>) -> io::Result<()>,
+) -> Result<Outcome> {
+    let unread = |source| Error::Io { file: vcf.display().to_string(), source };
+    let unwritten = |source| Error::Io { file: path.display().to_string(), source };
+    let mut reader = bgzf::io::Reader::new(std::fs::File::open(vcf).map_err(unread)?);
+    Ok(match read(&mut reader, reach, indexer).map_err(unread)? {
         Err(unsorted) => unsorted,
         Ok(index) => {
             let mut file = AtomicFile::create(path, true)?;
-            save(&mut file, index)?;
-            file.flush()?;
+            save(&mut file, index).and_then(|()| file.flush()).map_err(unwritten)?;
             file.commit()?;
             Outcome::Written(path.to_owned())
         }
@@ -97,14 +102,15 @@ fn read<I: reference_sequence::Index + Default>(
     reader: &mut bgzf::io::Reader<std::fs::File>,
     reach: u64,
     mut indexer: Indexer<I>,
-) -> anyhow::Result<Result<binning_index::Index<I>, Outcome>> {
+) -> io::Result<std::result::Result<binning_index::Index<I>, Outcome>> {
     let mut names = ReferenceSequenceNames::new();
     let (mut line, mut last, mut start) = (Vec::new(), (0, 0), reader.virtual_position());
     while reader.read_until(b'\n', &mut line)? > 0 {
         let end = reader.virtual_position();
         if !line.starts_with(b"#") {
             let text = String::from_utf8_lossy(line.trim_ascii_end());
-            let (contig, first, after) = covered(&text).context("a record of the finished file")?;
+            let (contig, first, after) = covered(&text)
+                .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("no record: {text}")))?;
             let (number, _) = names.insert_full(contig.into());
             if (number, first) < last {
                 let (contig, position) = (contig.to_owned(), first as u64);
@@ -113,10 +119,12 @@ fn read<I: reference_sequence::Index + Default>(
             last = (number, first);
             // What lies beyond the last bin counts as in it; such a place is outside of every contig.
             let place = |at: usize| Position::new(at.clamp(1, reach as usize - 1)).expect("1 or more");
-            indexer.add_record(
-                Some((number, place(first), place(after.max(first)), true)),
-                Chunk::new(start, end),
-            )?;
+            indexer
+                .add_record(
+                    Some((number, place(first), place(after.max(first)), true)),
+                    Chunk::new(start, end),
+                )
+                .map_err(io::Error::other)?;
         }
         line.clear();
         start = end;
