@@ -229,7 +229,8 @@ fn settings_can_be_chosen_by_cross_validation() {
     assert_eq!(trials.len(), 6, "two sets of contexts and three decays: {trials:?}");
     let surprise = |trial: &serde_json::Value| trial["surprise_bits"].as_f64().unwrap();
     let best = trials.iter().min_by(|a, b| surprise(a).total_cmp(&surprise(b))).unwrap();
-    let told = format!("cm, {} contexts, decay {}", best["contexts"].as_array().unwrap().len(), best["decay"]);
+    let told =
+        format!("cm, {} contexts, decay {}", best["contexts"].as_array().unwrap().len(), best["decay"]);
     assert_eq!(facts["method"], told);
     kilobase(&folder, "classify predict -m tuned queries.fa").assert().success();
     kilobase(&folder, "classify train families.tsv --method ncd --tune -o m").assert().code(2);
@@ -312,8 +313,9 @@ fn models_are_joined_and_updated_and_damage_is_found() {
     // Queries and further sequences take the form of a model's letters; models of two forms are two things.
     let skip = "--coding no --ambiguous skip";
     kilobase(&folder, &format!("classify train new.fa {skip} -o skipping")).assert().success();
-    let told = predicate::str::contains("skipping")
-        .and(predicate::str::contains("ambiguous skip cannot be joined to one with case upper, ambiguous keep"));
+    let told = predicate::str::contains("skipping").and(predicate::str::contains(
+        "ambiguous skip cannot be joined to one with case upper, ambiguous keep",
+    ));
     kilobase(&folder, "classify merge old skipping -o both").assert().code(1).stderr(told);
     assert!(!folder.path().join("both").exists());
     let told = predicate::str::contains("trained on letters with case upper, ambiguous keep, not with");
@@ -329,7 +331,8 @@ fn models_are_joined_and_updated_and_damage_is_found() {
     let mut bytes = fs::read(folder.path().join("old")).unwrap();
     bytes[8] = 1;
     fs::write(folder.path().join("first"), &bytes).unwrap();
-    let told = predicate::str::contains("first").and(predicate::str::contains("version 1; this program reads"));
+    let told =
+        predicate::str::contains("first").and(predicate::str::contains("version 1; this program reads"));
     kilobase(&folder, "classify predict -m first queries.fa").assert().code(1).stderr(told);
     bytes[8] = 2;
     let middle = bytes.len() / 2;

@@ -122,7 +122,8 @@ pub fn check_blocks(bytes: &[u8]) {
         };
         // Only a stream that was read to its end is judged by how it ends.
         let order = std::sync::atomic::Ordering::Relaxed;
-        let odd = matches!(outcome, Ok("text")).then(|| (oddities.trailing.load(order), oddities.no_end_block.load(order)));
+        let odd = matches!(outcome, Ok("text"))
+            .then(|| (oddities.trailing.load(order), oddities.no_end_block.load(order)));
         (outcome, found, odd)
     };
     assert_eq!(read(1), read(3), "threads change nothing");

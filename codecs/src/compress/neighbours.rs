@@ -2,12 +2,12 @@
 
 use std::io::{Read, Write};
 
-use super::{Distance, Letters};
 use super::bytes::{Compressor, Kind};
 use super::code_length::{self, CodeLength, Corpus};
 use super::knn::{self, Vote};
 use super::model_file::{self, Error, put, put_bytes, take, take_bytes, take_text};
 use super::words::Words;
+use super::{Distance, Letters};
 
 const MAGIC: [u8; 8] = *b"KBNEIGH\n";
 /// Of the format. Files of version 1 do not say how letters are read.

@@ -27,7 +27,8 @@ const RECENT: usize = 64;
 impl States {
     pub(super) fn new(run_limit: RunLimit) -> Self {
         let run_limit = run_limit.get() as u8;
-        let mut states = Self { run_limit, strict: [0; 4 * COUNT], formal: [0; 4 * COUNT], recent: [0; RECENT] };
+        let mut states =
+            Self { run_limit, strict: [0; 4 * COUNT], formal: [0; 4 * COUNT], recent: [0; RECENT] };
         let broken = states.broken();
         states.strict.fill(broken);
         for state in 0..broken {

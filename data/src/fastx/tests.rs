@@ -280,7 +280,8 @@ fn a_block_of_another_size_than_its_header_says_is_an_error_for_any_number_of_th
             let reader = Reader::builder().threads(threads);
             let mut reader = reader.build(std::io::Cursor::new(bytes.clone()), "test");
             let error = reader.find_map(Result::err).expect("an error").to_string();
-            let told = format!("BGZF block 1 is not of the {} bytes that its header says", u32::from(wrong) + 1);
+            let told =
+                format!("BGZF block 1 is not of the {} bytes that its header says", u32::from(wrong) + 1);
             assert!(error.contains(&told), "{wrong}, {threads} threads: {error}");
         }
     }

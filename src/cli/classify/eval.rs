@@ -165,7 +165,8 @@ struct Part<'a> {
 
 impl<'a> Part<'a> {
     fn new(rows: &'a Labelled, split: &Split) -> Self {
-        let mut train = Labelled { letters: rows.letters, classes: rows.classes.clone(), ..Labelled::default() };
+        let mut train =
+            Labelled { letters: rows.letters, classes: rows.classes.clone(), ..Labelled::default() };
         for &row in split.train.iter().filter(|&&row| !rows.sequences[row].is_empty()) {
             train.ids.push(rows.ids[row].clone());
             train.sequences.push(rows.sequences[row].clone());

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use kilobase::codecs::compress::{Letters, split};
 use kilobase::codecs::compress::cm::{Example, Model, Trainer, Trial};
 use kilobase::codecs::compress::neighbours::{Measure, Neighbours};
+use kilobase::codecs::compress::{Letters, split};
 use kilobase::data::export::{AtomicFile, metadata_path};
 use serde_json::{Value, json};
 
@@ -174,7 +174,11 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let before = args.update.as_deref().map(|path| cm(path, "--update is for")).transpose()?;
     let letters = match (&before, args.method.preset) {
         (Some(model), None) => method.letters.agreeing_with(model.letters())?,
-        (Some(_), Some(_)) => return Err(Usage("--update goes on with the method of its model, without --preset".to_owned()).into()),
+        (Some(_), Some(_)) => {
+            return Err(
+                Usage("--update goes on with the method of its model, without --preset".to_owned()).into()
+            );
+        }
         (None, _) => method.letters.rule(),
     };
     let mut rows = args.labels.read(letters, &ctx.console)?;

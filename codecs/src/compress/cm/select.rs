@@ -2,7 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::{Class, Coding, Context, Counts, Error, Example, Model, Result, Score, Settings, Trainer, calibrate};
+use super::{
+    Class, Coding, Context, Counts, Error, Example, Model, Result, Score, Settings, Trainer, calibrate,
+};
 
 /// Settings, and how they did on sequences that were held out in turn.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +44,8 @@ impl Trainer {
                 model.count(&rest)?;
                 for (scores, decay) in scores.iter_mut().zip(DECAYS) {
                     model.settings.decay = decay;
-                    let score = |&(example, _): &(&Example, _)| (model.score(example.sequence), example.class);
+                    let score =
+                        |&(example, _): &(&Example, _)| (model.score(example.sequence), example.class);
                     scores.par_extend(held.par_iter().map(score));
                 }
             }
@@ -72,8 +75,11 @@ impl Trainer {
     pub(super) fn empty(&self, settings: Settings, examples: &[Example]) -> Model {
         let letters = examples.iter().map(|example| example.sequence.len() as u64).sum();
         let class = |name: &String| Class { name: name.clone(), sequences: 0, letters: 0 };
-        let tables =
-            settings.contexts.iter().map(|&context| Counts::new(context, self.classes.len(), letters)).collect();
+        let tables = settings
+            .contexts
+            .iter()
+            .map(|&context| Counts::new(context, self.classes.len(), letters))
+            .collect();
         let classes = self.classes.iter().map(class).collect();
         Model { settings, letters: self.letters, classes, tables, temperature: 1.0 }
     }
