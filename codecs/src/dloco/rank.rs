@@ -164,6 +164,7 @@ fn unrank<const L: usize, const N: usize>(
 }
 
 /// Whether some symbol stands `N` times in a row: without an early end, so that many places are looked at together.
+#[allow(clippy::needless_bitwise_bool, reason = "a lazy operator ends early")]
 fn has_run<const N: usize>(word: &[u8]) -> bool {
     let equal = |window: &[u8; N]| window.iter().fold(true, |equal, symbol| equal & (*symbol == window[0]));
     word.array_windows().fold(false, |found, window| found | equal(window))

@@ -45,7 +45,7 @@ impl States {
         }
         for recent in 0..RECENT as u8 {
             let [last, before, first] = [recent & 3, recent >> 2 & 3, recent >> 4];
-            let run = if before != last { 1 } else { 2 + u8::from(first == last) };
+            let run = if before == last { 2 + u8::from(first == last) } else { 1 };
             states.recent[usize::from(recent)] = last * run_limit + run.min(run_limit);
         }
         states
@@ -54,7 +54,7 @@ impl States {
     /// What the last three symbols are after the first one: it is no run with those that were not there.
     pub(super) fn recent_after(first: u8) -> u8 {
         let symbol = first & 3;
-        21 * (symbol ^ 1) << 2 | symbol
+        (21 * (symbol ^ 1)) << 2 | symbol
     }
 
     /// The state after three symbols, the last one in the lowest bits, of a word without runs that are too long.

@@ -18,6 +18,7 @@ pub(super) struct Products<'a> {
     d_weight: Vec<f32>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "there is one")]
 enum Place<'a> {
     Processor {
         states: Vec<f32>,
