@@ -117,7 +117,7 @@ fn parse(arguments: &[String]) -> Vec<Row> {
             || rest.next().unwrap_or_else(|| panic!("{flag} takes a value; usage: {usage}")).clone();
         match flag.as_str() {
             "--shape" | "--lengths" | "--reference" | "--table" | "--count" | "--peer-count" => {
-                row.shape.extend([flag.clone(), value()])
+                row.shape.extend([flag.clone(), value()]);
             }
             "--bias" => row.shape.push(flag.clone()),
             "--dtype" => dtypes = value(),
