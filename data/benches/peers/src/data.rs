@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 
 use kilobase_data::fastx::Reader;
 
-use crate::repository;
-
 /// Plain and packed forms of a chromosome and of reads.
 pub(crate) struct Files {
     pub(crate) fasta: PathBuf,
