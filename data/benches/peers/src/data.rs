@@ -49,7 +49,7 @@ impl Files {
         });
         let (gz, bgzf, fastq_gz) = (at("chromosome.fa.gz"), at("chromosome.bgzf.fa.gz"), at("reads.fq.gz"));
         write_once(&gz, || gzip(&fs::read(&fasta).expect("written above")));
-        write_once(&fastq_gz, || gzip(&fs::read(&fastq).expect("written above")[..FASTQ_BYTES / 2]));
+        write_once(&fastq_gz, || gzip(whole(&fs::read(&fastq).expect("written above"), FASTQ_BYTES / 2)));
         write_once(&bgzf, || blocks(&fs::read(&fasta).expect("written above")));
         let bases = sequence.to_ascii_uppercase();
         Self { fasta, contigs, fastq, gz, bgzf, fastq_gz, bases }
@@ -148,6 +148,13 @@ fn reads(sequence: &[u8]) -> Vec<u8> {
         text.push(b'\n');
     }
     text
+}
+
+/// The records among the first `bytes` that are whole.
+fn whole(records: &[u8], bytes: usize) -> &[u8] {
+    let ends = records[..bytes].iter().enumerate().filter(|&(_, &byte)| byte == b'\n').map(|(at, _)| at + 1);
+    let end = ends.skip(3).step_by(4).last().unwrap_or(0);
+    &records[..end]
 }
 
 fn gzip(text: &[u8]) -> Vec<u8> {
