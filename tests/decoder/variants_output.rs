@@ -39,7 +39,7 @@ fn reference() -> String {
 
 fn arguments(input: &Path, fasta: &Path, out: &Path) -> Vec<String> {
     let paths = [text(input), "-r", text(fasta), "-m", MODEL, "-o", text(out)];
-    let sizes = ["--left", "120", "--right", "30", "--share", "100"];
+    let sizes = ["--left", "120", "--right", "30", "--share", "400"];
     ["variants"].iter().chain(&paths).chain(&sizes).map(ToString::to_string).collect()
 }
 
