@@ -1,11 +1,9 @@
-//! Files of `kilobase variants`: sorted, in bgzf with an index, and continued after a kill.
+//! Files of `kilobase variants`: sorted, in bgzf with an index.
 
 use crate::*;
 use predicates::prelude::*;
 use std::fmt::Write;
 use std::io::Read;
-use std::process::{Command as Process, Stdio};
-use std::time::{Duration, Instant};
 
 const LENGTH: usize = 6_000;
 
@@ -39,7 +37,7 @@ fn reference() -> String {
 
 fn arguments(input: &Path, fasta: &Path, out: &Path) -> Vec<String> {
     let paths = [text(input), "-r", text(fasta), "-m", MODEL, "-o", text(out)];
-    let sizes = ["--left", "120", "--right", "30", "--share", "100"];
+    let sizes = ["--left", "120", "--right", "30", "--share", "400"];
     ["variants"].iter().chain(&paths).chain(&sizes).map(ToString::to_string).collect()
 }
 
@@ -88,37 +86,4 @@ fn bgzf_in_order_has_an_index_that_finds_each_record() {
     run("out.vcf.gz", &["--force"]).stderr(predicate::str::contains("no index, since c2 at "));
     assert!(!at("out.vcf.gz.tbi").exists());
     assert_eq!(records(&inflated(&at("out.vcf.gz"))).len(), 12);
-}
-
-#[test]
-fn a_killed_run_goes_on_where_it_stopped_and_gives_the_same_bytes() {
-    let folder = folder(&[("in.vcf", &vcf(40, true)), ("ref.fa", &reference())]);
-    let at = |name: &str| folder.path().join(name);
-    let (input, fasta, out, whole) = (at("in.vcf"), at("ref.fa"), at("out.vcf.gz"), at("whole.vcf.gz"));
-    let mut child = Process::new(assert_cmd::cargo::cargo_bin("kilobase"))
-        .args(arguments(&input, &fasta, &out))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program starts");
-    let index = at("out.vcf.gz.partial").join("index.jsonl");
-    let patience = Instant::now() + Duration::from_mins(2);
-    while !fs::metadata(&index).is_ok_and(|file| file.len() > 0) {
-        assert!(Instant::now() < patience, "no stretch was written");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child.kill().expect("killed");
-    child.wait().expect("ended");
-    assert!(!out.exists(), "an unfinished run has no output");
-    let line = arguments(&input, &fasta, &out);
-    let line: Vec<&str> = line.iter().map(String::as_str).collect();
-    // Another plan is not mixed with what is there.
-    let other = line.iter().copied().chain(["--both-strands"]);
-    kilobase(other).assert().code(1).stderr(predicate::str::contains("both_strands"));
-    kilobase(line.iter().copied()).assert().success().stderr(predicate::str::contains("going on after"));
-    let all = arguments(&input, &fasta, &whole);
-    kilobase(all.iter().map(String::as_str)).assert().success();
-    assert_eq!(fs::read(&out).unwrap(), fs::read(&whole).unwrap());
-    assert_eq!(fs::read(at("out.vcf.gz.tbi")).unwrap(), fs::read(at("whole.vcf.gz.tbi")).unwrap());
-    assert!(!at("out.vcf.gz.partial").exists());
 }
