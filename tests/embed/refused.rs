@@ -37,9 +37,6 @@ fn models_that_are_not_there_exit_3() {
     refuses(LAMBDA, "not-a-model-name", 3, &["not-a-model-name"]);
     let empty = folder();
     refuses(LAMBDA, text(empty.path()), 3, &["config.json"]);
-    let folder = folder();
-    let out = folder.path().join("a.npy");
-    kilobase(["embed", LAMBDA, "-o", text(&out)]).assert().code(2).stderr(predicate::str::contains("-m"));
 }
 
 /// Without the feature nothing can compute there; with it, no machine has so many devices.

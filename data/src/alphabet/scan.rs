@@ -51,6 +51,12 @@ pub(crate) fn is_nucleotides(sequence: &[u8]) -> bool {
     sequence.iter().fold(true, |clean, &byte| clean & NUCLEOTIDE[usize::from(byte)])
 }
 
+/// Whether all bytes are visible ASCII characters, as qualities are: `!` to `~`.
+#[allow(clippy::needless_bitwise_bool, reason = "no branches: the compiler makes vectors of it")]
+pub(crate) fn is_visible(text: &[u8]) -> bool {
+    text.iter().fold(true, |visible, &byte| visible & (byte.wrapping_sub(b'!') <= b'~' - b'!'))
+}
+
 /// Counts any bytes.
 pub(crate) fn count(sequence: &[u8]) -> Counts {
     #[cfg(target_arch = "x86_64")]

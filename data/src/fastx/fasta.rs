@@ -5,6 +5,8 @@ use super::{Alphabet, Record};
 /// Bytes that are looked at together: few at the start of a record, which may be short, many in a chromosome.
 const FIRST: usize = 1 << 12;
 const LARGEST: usize = 1 << 26;
+/// Up to here the next record is looked for.
+const SHORT: usize = 1 << 15;
 
 /// Reads one FASTA record, whose letters go to `letters`; the next line starts with `>`.
 pub(super) fn read(
@@ -39,6 +41,13 @@ fn read_together(cursor: &mut Cursor, letters: &mut impl Letters) -> Result<bool
             return Ok(true);
         }
         let mut lines = &ready[..ready.len().min(together)];
+        // Records may be short: where the next one begins is looked up before letters are, while little is read together.
+        if together <= SHORT
+            && let Some(at @ 1..) = memchr::memchr(b'>', lines)
+            && lines[at - 1] == b'\n'
+        {
+            lines = &lines[..at];
+        }
         if taken + lines.len() > cursor.limit {
             return Ok(false);
         }

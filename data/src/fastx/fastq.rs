@@ -1,13 +1,17 @@
 use super::lines::Line;
 use super::reader::{Cursor, Failure};
-use super::{Fault, Record};
-use crate::alphabet;
+use super::header::Header;
+use super::{Alphabet, Fault, Record};
+use crate::alphabet::{self, scan};
 
 /// Reads one FASTQ record of four lines; the next line is not empty.
 ///
 /// Wrapped FASTQ is refused: `@` and `+` are quality letters too, so where a wrapped record ends can only be guessed
 /// once anything in the file is wrong.
 pub(super) fn read(cursor: &mut Cursor, record: &mut Record) -> Result<(), Failure> {
+    if read_at_hand(cursor, record)? {
+        return Ok(());
+    }
     cursor.read_header(record)?;
     if read_line(cursor, &mut record.sequence)? == Line::End {
         return Err(Fault::Truncated { missing: "sequence" }.into());
@@ -30,9 +34,9 @@ pub(super) fn read(cursor: &mut Cursor, record: &mut Record) -> Result<(), Failu
     if read_line(cursor, quality)? == Line::End && !record.sequence.is_empty() {
         return Err(Fault::Truncated { missing: "quality" }.into());
     }
-    let is_outside = |byte: &u8| byte.wrapping_sub(b'!') > b'~' - b'!';
-    let outside = quality.iter().fold(false, |any, byte| any | is_outside(byte));
-    if outside && let Some(column) = quality.iter().position(is_outside) {
+    if !scan::is_visible(quality)
+        && let Some(column) = quality.iter().position(|byte| !byte.is_ascii_graphic())
+    {
         let found = quality[column];
         return Err(match found {
             b'\r' => Fault::CarriageReturn,
@@ -45,6 +49,38 @@ pub(super) fn read(cursor: &mut Cursor, record: &mut Record) -> Result<(), Failu
     }
     debug_assert!(cursor.lines.number <= sequence_line + 2);
     Ok(())
+}
+
+/// Reads a record whose four lines are at hand and without anything odd; false, and nothing read, when it is another.
+fn read_at_hand(cursor: &mut Cursor, record: &mut Record) -> Result<bool, Failure> {
+    let (alphabet, limit) = (cursor.alphabet, cursor.limit);
+    let text = cursor.lines.at_hand()?;
+    let mut rest = text;
+    let mut line = || {
+        let (line, after) = rest.split_at_checked(memchr::memchr(b'\n', rest)?)?;
+        rest = &after[1..];
+        Some(line)
+    };
+    let (Some(header), Some(sequence), Some(b"+"), Some(quality)) = (line(), line(), line(), line()) else {
+        return Ok(false);
+    };
+    // A carriage return is in none of these sets.
+    let plain = matches!(sequence, [first, ..] if *first != b'+')
+        && sequence.len() == quality.len()
+        && header.len().max(sequence.len()) <= limit
+        && alphabet == Alphabet::Iupac
+        && scan::is_nucleotides(sequence)
+        && scan::is_visible(quality);
+    let [b'@', header @ ..] = header else { return Ok(false) };
+    let Some((id, description)) = Header::plain(header).filter(|_| plain) else { return Ok(false) };
+    record.id.push_str(id);
+    record.description.push_str(description);
+    record.sequence.extend_from_slice(sequence);
+    record.quality.get_or_insert_default().extend_from_slice(quality);
+    let count = text.len() - rest.len();
+    cursor.lines.take(count, 4, 0);
+    cursor.replaced = false;
+    Ok(true)
 }
 
 fn read_line(cursor: &mut Cursor, out: &mut Vec<u8>) -> Result<Line, Failure> {

@@ -324,7 +324,7 @@ pub(super) struct Cursor {
     pub(super) scratch: Vec<u8>,
     pub(super) alphabet: Alphabet,
     mark: u8,
-    replaced: bool,
+    pub(super) replaced: bool,
 }
 
 /// Why a record could not be read, before the reader adds where.

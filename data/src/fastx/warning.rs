@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 use std::fmt;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 
 /// Something odd that is read all the same. There is one a kind and file, with a count: the list stays short.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub const IDS_KEPT: usize = 1 << 20;
 pub(super) struct Warnings {
     list: Vec<Warning>,
     ids: HashSet<u64, BuildHasherDefault<AsIs>>,
-    hasher: RandomState,
+    hasher: foldhash::quality::RandomState,
 }
 
 impl Warnings {
