@@ -1,6 +1,6 @@
+use super::header::Header;
 use super::lines::Line;
 use super::reader::{Cursor, Failure};
-use super::header::Header;
 use super::{Alphabet, Fault, Record};
 use crate::alphabet::{self, scan};
 
