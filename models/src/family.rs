@@ -61,7 +61,7 @@ impl Model {
     /// Detects the family of a checkpoint, checks every tensor against it and loads it onto a device.
     ///
     /// # Panics
-    /// If a precision other than f32 is asked for elsewhere than on the plain processor.
+    /// If a precision other than f32 is asked for elsewhere than on the processor.
     pub fn load(checkpoint: Checkpoint, device: &Device, precision: Precision) -> Result<Self, Error> {
         match detect(&checkpoint)? {
             Family::DnaBert2 => {
