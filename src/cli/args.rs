@@ -153,6 +153,11 @@ impl ModelArgs {
     pub(crate) fn name(&self) -> &str {
         self.model.as_deref().unwrap_or(pretrained::NAME)
     }
+
+    /// The same of a model in a folder, which has no revisions.
+    pub(crate) fn in_folder(&self, folder: &Path) -> Self {
+        Self { model: Some(folder.to_string_lossy().into_owned()), revision: None, ..self.clone() }
+    }
 }
 
 /// Numbers to compute in.

@@ -84,7 +84,8 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
         measured.push((name.clone(), measure(&laws, &labels, classifier.classes.len())));
     }
     if let (Some(train), Some(dev)) = (&args.train, &args.dev) {
-        let (name, metrics) = baseline(args, train, dev, &test, ctx)?;
+        let [train, dev] = [train, dev].map(|path| Rows::read(std::slice::from_ref(path)));
+        let (name, metrics) = baseline(args, [&train?, &dev?, &test], ctx)?;
         measured.push((name, metrics));
     }
     write(args, file, &table(&measured), ctx)?;
@@ -113,20 +114,13 @@ fn write(args: &Args, file: Option<&Path>, table: &str, ctx: &Ctx) -> anyhow::Re
 }
 
 /// The regression whose longest k-mers are best for the development set.
-fn baseline(
-    args: &Args,
-    train: &Path,
-    dev: &Path,
-    test: &Rows,
-    ctx: &Ctx,
-) -> anyhow::Result<(String, Metrics)> {
-    let (train, dev) = (Rows::read(&[train.to_owned()])?, Rows::read(&[dev.to_owned()])?);
+fn baseline(args: &Args, [train, dev, test]: [&Rows; 3], ctx: &Ctx) -> anyhow::Result<(String, Metrics)> {
     let classes = train.classes()?;
     let (train_labels, dev_labels) = (train.labels(&classes)?, dev.labels(&classes)?);
     let mut best: Option<(usize, f64, Logistic)> = None;
     for k in (2..=args.k.max(2)).step_by(2) {
         let k = usize::from(k.min(args.k));
-        let (train, dev) = (counted(&train, k), counted(&dev, k));
+        let (train, dev) = (counted(train, k), counted(dev, k));
         let (train, labelled) = ((&train[..], &train_labels[..]), (&dev[..], &dev_labels[..]));
         let model = Logistic::train(kmer_count(k), classes.len(), train, labelled, ctx.seed);
         let loss = model.measure(&dev, &dev_labels).loss;

@@ -209,6 +209,11 @@ impl Start {
         Ok(Self { name, decoder, found, tokenizer_folder, tokenizer })
     }
 
+    /// Where it was found.
+    pub(super) fn folder(&self) -> &Path {
+        self.found.path()
+    }
+
     /// Rows as tokens, at most so many of each, with the numbers of their classes.
     pub(super) fn labelled(
         &self,

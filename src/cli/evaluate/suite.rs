@@ -86,8 +86,9 @@ pub(super) fn run(args: &Args, data: &Path, ctx: &Ctx) -> anyhow::Result<Vec<Lin
         data.display(),
         TASKS[0].folder
     );
-    let loaded = load(&args.model, ctx)?;
     let start = Start::find(&args.model, ctx)?;
+    // As it was found: looking again would say again what it is.
+    let loaded = load(&args.model.in_folder(start.folder()), ctx)?;
     let mut lines = Vec::new();
     for (task, parts) in here {
         let [Some(train), Some(dev), Some(test)] = parts else {
@@ -95,19 +96,18 @@ pub(super) fn run(args: &Args, data: &Path, ctx: &Ctx) -> anyhow::Result<Vec<Lin
             continue;
         };
         ctx.console.info(format_args!("{}", task.folder));
+        let [train, dev, test] = [train, dev, test].map(|path| Rows::read(&[path]));
+        let rows = [&train?, &dev?, &test?];
         let of = |method: String, metrics| Line {
             task: task.folder,
             method,
             metrics: Some(metrics),
             published: None,
         };
-        lines.push(of(
-            format!("{}, fine-tuned", start.name),
-            finetuned(args, task, &start, [&train, &dev, &test], ctx)?,
-        ));
-        let (name, metrics) = probe(&loaded, [&train, &dev, &test], ctx)?;
+        lines.push(of(format!("{}, fine-tuned", start.name), finetuned(args, task, &start, rows, ctx)?));
+        let (name, metrics) = probe(&loaded, rows, ctx)?;
         lines.push(of(format!("{}, frozen: logistic regression, {name}", start.name), metrics));
-        let (name, metrics) = baseline(args, &train, &dev, &Rows::read(&[test])?, ctx)?;
+        let (name, metrics) = baseline(args, rows, ctx)?;
         lines.push(of(name, metrics));
         lines.push(Line {
             task: task.folder,
@@ -132,11 +132,9 @@ fn finetuned(
     args: &Args,
     task: &Task,
     start: &Start,
-    [train, dev, test]: [&PathBuf; 3],
+    [train, dev, test]: [&Rows; 3],
     ctx: &Ctx,
 ) -> anyhow::Result<Metrics> {
-    let [train, dev, test] = [train, dev, test].map(|path| Rows::read(std::slice::from_ref(path)));
-    let (train, dev, test) = (train?, dev?, test?);
     let classes = train.classes()?;
     // The limit is one of byte-pair tokens; k-mers are read whole.
     let most = (!start.decoder).then_some(task.tokens);
@@ -147,7 +145,7 @@ fn finetuned(
     let mut bar = None;
     start.finetune(
         (&classes, most),
-        [&labelled(&train)?, &labelled(&dev)?],
+        [&labelled(train)?, &labelled(dev)?],
         &settings,
         &device,
         folder.path(),
@@ -156,8 +154,8 @@ fn finetuned(
     if let Some(bar) = bar {
         bar.finish();
     }
-    let model = Some(folder.path().to_string_lossy().into_owned());
-    let classifier = Classifier::load(&ModelArgs { model, tokenizer: None, ..args.model.clone() }, ctx)?;
+    let own = ModelArgs { tokenizer: None, ..args.model.in_folder(folder.path()) };
+    let classifier = Classifier::load(&own, ctx)?;
     let labels = test.labels(&classifier.classes)?;
     let laws = classifier.laws(&test.ids(&classifier.tokens())?)?.concat();
     Ok(measure(&laws, &labels, classes.len()))
@@ -165,12 +163,8 @@ fn finetuned(
 
 /// A regression over mean states of the model as it is: of the middle layer or the last, whichever is better for the
 /// development set.
-fn probe(loaded: &Loaded, parts: [&PathBuf; 3], ctx: &Ctx) -> anyhow::Result<(String, Metrics)> {
-    let mut rows = Vec::new();
-    for path in parts {
-        rows.push(Rows::read(std::slice::from_ref(path))?);
-    }
-    let [train, dev, test] = &rows[..] else { unreachable!("three parts") };
+fn probe(loaded: &Loaded, rows: [&Rows; 3], ctx: &Ctx) -> anyhow::Result<(String, Metrics)> {
+    let [train, dev, test] = rows;
     let classes = train.classes()?;
     let k = Kmers::new(&*loaded.tokenizer).map_or(1, |kmers| kmers.k());
     let whole = |text: &'_ Vec<u8>| text.len() % k;
