@@ -10,6 +10,7 @@
 )]
 
 pub mod adamw;
+mod aligned;
 #[cfg(target_arch = "x86_64")]
 mod amx;
 pub mod attention;

@@ -1,6 +1,7 @@
 //! The three matrix products of attention, on row-major slices, by the micro-kernel.
 
 use super::Heads;
+use crate::aligned::Aligned;
 use crate::micro::{Left, multiply_add};
 use crate::transpose::transpose;
 use pulp::{Arch, Simd, WithSimd};
@@ -39,7 +40,7 @@ impl<'a> Rows<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Panels {
     /// `[ceil(rows / width)][depth][width]`
-    data: Vec<f32>,
+    data: Aligned<f32>,
     rows: usize,
     depth: usize,
 }
@@ -50,7 +51,7 @@ impl Panels {
         b.check();
         let width = crate::micro::columns(Arch::new());
         (self.rows, self.depth) = (b.count, b.dim);
-        self.data.resize(b.count.div_ceil(width) * width * b.dim, 0.0);
+        self.data.resize(b.count.div_ceil(width) * width * b.dim);
         for (n, panel) in self.data.chunks_exact_mut((width * b.dim).max(1)).enumerate() {
             let rows = n * width..b.count.min((n + 1) * width);
             if rows.len() < width {
@@ -152,8 +153,8 @@ enum Right<'a> {
 /// What does not fill a tile, filled up with zeros.
 #[derive(Default)]
 struct Edges {
-    right: Vec<f32>,
-    tile: Vec<f32>,
+    right: Aligned<f32>,
+    tile: Aligned<f32>,
 }
 
 impl WithSimd for Product<'_> {
@@ -230,7 +231,7 @@ struct Strips<'a, 'b> {
     panel: (*const f32, usize),
     accumulate: bool,
     /// A tile that is wider than the columns that are left.
-    edge: &'b mut Vec<f32>,
+    edge: &'b mut Aligned<f32>,
 }
 
 impl Strips<'_, '_> {
@@ -243,7 +244,7 @@ impl Strips<'_, '_> {
         let (n, width, columns) = (self.n, self.columns.len(), NV * S::F32_LANES);
         let out = &mut self.out[row * n + self.columns.start..];
         let whole = width == columns;
-        self.edge.resize(MR * columns, 0.0);
+        self.edge.resize(MR * columns);
         if !whole && self.accumulate {
             copy(out, n, self.edge, columns, MR, width);
         }
@@ -295,9 +296,9 @@ unsafe fn tile_of<S: Simd, const MR: usize, const NV: usize>(
 
 /// Some columns of `right`, `[depth, width]`, with zeros for those that are not there.
 #[inline(always)]
-fn pack_columns(right: Rows<'_>, columns: Range<usize>, width: usize, out: &mut Vec<f32>) {
+fn pack_columns(right: Rows<'_>, columns: Range<usize>, width: usize, out: &mut Aligned<f32>) {
     out.clear();
-    out.resize(right.count * width, 0.0);
+    out.resize(right.count * width);
     for (k, out) in out.chunks_exact_mut(width).enumerate() {
         out[..columns.len()].copy_from_slice(&right.data[k * right.stride..][columns.clone()]);
     }

@@ -2,6 +2,7 @@
 
 use super::packed::{PackedMatrix, Store};
 use super::rows::Rows;
+use crate::aligned::Aligned;
 use std::ops::Range;
 
 /// A micro-kernel's view of its operands. Numbers of a tile are f32, `[ROWS, COLUMNS]`.
@@ -24,7 +25,7 @@ pub(super) trait Tile: Copy {
     fn put(self, left: &mut [Self::Left], depth: usize, row: usize, column: usize, numbers: &[f32]);
 
     /// Part of a panel in the form that the micro-kernel reads.
-    fn panel<'a>(self, stored: &'a [Self::Stored], scratch: &'a mut Vec<f32>) -> &'a [Self::Right];
+    fn panel<'a>(self, stored: &'a [Self::Stored], scratch: &'a mut Aligned<f32>) -> &'a [Self::Right];
 
     /// `tile (+)= strip * panel` over the depths `k` of a strip that is `depth` deep; `panel` starts at `k.start`. `ahead` are
     /// weights that are needed soon.
@@ -76,31 +77,31 @@ pub(super) struct Scratch {
 /// Working space of a product.
 #[derive(Default)]
 pub(super) struct Tiles {
-    right: Vec<f32>,
-    sums: Vec<f32>,
+    right: Aligned<f32>,
+    sums: Aligned<f32>,
 }
 
 /// Packed rows, as numbers of either size.
 #[derive(Default)]
 pub(super) struct Buffers {
-    f32: Vec<f32>,
-    bf16: Vec<u16>,
+    f32: Aligned<f32>,
+    bf16: Aligned<u16>,
 }
 
 /// Numbers that packed rows consist of.
 pub(super) trait Element: Copy + Default {
     /// The buffer of such numbers.
-    fn buffer(buffers: &mut Buffers) -> &mut Vec<Self>;
+    fn buffer(buffers: &mut Buffers) -> &mut Aligned<Self>;
 }
 
 impl Element for f32 {
-    fn buffer(buffers: &mut Buffers) -> &mut Vec<Self> {
+    fn buffer(buffers: &mut Buffers) -> &mut Aligned<Self> {
         &mut buffers.f32
     }
 }
 
 impl Element for u16 {
-    fn buffer(buffers: &mut Buffers) -> &mut Vec<Self> {
+    fn buffer(buffers: &mut Buffers) -> &mut Aligned<Self> {
         &mut buffers.bf16
     }
 }
@@ -119,7 +120,7 @@ pub(super) fn pack<'a, T: Tile>(
     buffers: &'a mut Buffers,
 ) -> &'a [T::Left] {
     let left = T::Left::buffer(buffers);
-    left.resize(packed_len::<T>(x.rows, depth), T::Left::default());
+    left.resize(packed_len::<T>(x.rows, depth));
     tile.pack(x, depth, left);
     left
 }
@@ -174,7 +175,7 @@ pub(super) fn multiply<T: Tile>(
     let size = T::ROWS * T::COLUMNS;
     assert_eq!(left.len(), packed_len::<T>(rows, depth), "rows packed for other weights");
     let (step, group) = if depth <= DEPTH_AT_ONCE { (depth.max(1), 1) } else { (DEPTH, PANELS) };
-    scratch.sums.resize(group * strips * size, 0.0);
+    scratch.sums.resize(group * strips * size);
     let mut first = panels.start;
     while first < panels.end {
         let group = group.min(panels.end - first);

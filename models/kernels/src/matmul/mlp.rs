@@ -154,7 +154,7 @@ impl<A: Fn(f32) -> f32> Job for Activated<'_, A> {
             // What lies beyond the last column meets weights of zero, and must be a number.
             between.clear();
         }
-        between.resize(block::packed_len::<T>(x.rows, depth), T::Left::default());
+        between.resize(block::packed_len::<T>(x.rows, depth));
         block::multiply(
             tile,
             left,

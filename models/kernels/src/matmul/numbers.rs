@@ -1,5 +1,6 @@
 //! Memory for weights.
 
+use crate::aligned::Aligned;
 use memmap2::MmapMut;
 use pulp::bytemuck::{Pod, cast_slice, cast_slice_mut};
 use std::marker::PhantomData;
@@ -7,10 +8,10 @@ use std::marker::PhantomData;
 /// From this many bytes on, weights lie in pages of their own.
 const LARGE: usize = 1 << 21;
 
-/// Zeroed numbers. Many of them lie in large pages where the system has them: weights are streamed past the caches again
+/// Zeroed numbers, from a cache line on. Many of them lie in large pages where the system has them: weights are streamed past the caches again
 /// and again, and looking up small pages took a twentieth of the time of a product.
 pub(super) enum Numbers<T> {
-    Few(Vec<T>),
+    Few(Aligned<T>),
     Many(MmapMut, PhantomData<T>),
 }
 
@@ -26,7 +27,7 @@ impl<T: Pod + Default> Numbers<T> {
                 return Self::Many(map, PhantomData);
             }
         }
-        Self::Few(vec![T::default(); count])
+        Self::Few(Aligned::zeroed(count))
     }
 
     pub(super) fn as_slice(&self) -> &[T] {

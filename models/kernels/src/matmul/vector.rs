@@ -2,6 +2,7 @@
 
 use super::block::Tile;
 use super::rows::Rows;
+use crate::aligned::Aligned;
 use crate::bf16;
 use crate::micro::{Left, multiply_add};
 use crate::prefetch::prefetch;
@@ -49,7 +50,7 @@ impl<S: Simd, const MR: usize, const NV: usize> Tile for Vector<S, MR, NV> {
     }
 
     #[inline(always)]
-    fn panel<'a>(self, stored: &'a [f32], _scratch: &'a mut Vec<f32>) -> &'a [f32] {
+    fn panel<'a>(self, stored: &'a [f32], _scratch: &'a mut Aligned<f32>) -> &'a [f32] {
         stored
     }
 
@@ -115,9 +116,11 @@ impl<S: Simd, const MR: usize, const NV: usize> Tile for Widened<S, MR, NV> {
     }
 
     #[inline(always)]
-    fn panel<'a>(self, stored: &'a [u16], scratch: &'a mut Vec<f32>) -> &'a [f32] {
-        scratch.clear();
-        scratch.extend(stored.iter().map(|&x| bf16::widen(x)));
+    fn panel<'a>(self, stored: &'a [u16], scratch: &'a mut Aligned<f32>) -> &'a [f32] {
+        scratch.resize(stored.len());
+        for (wide, &x) in scratch.iter_mut().zip(stored) {
+            *wide = bf16::widen(x);
+        }
         scratch
     }
 

@@ -12,6 +12,7 @@ use super::keys::Loaded;
 use super::queries::{Queries, Reach};
 use super::sight::KEY_TILE;
 use super::softmax::{Running, Strip, Visit};
+use crate::aligned::Aligned;
 use crate::amx::{self, COLUMNS, ROWS, STEP};
 use crate::attention::{Normalizer, PosRule};
 use crate::bf16;
@@ -61,15 +62,15 @@ struct Buffers {
     /// Padded to [`STEP`], a multiple of [`COLUMNS`].
     slots: usize,
     positions: Vec<u32>,
-    rounded: Vec<u32>,
+    rounded: Aligned<u32>,
     /// `[slots / COLUMNS][depth / 2][COLUMNS]` pairs
-    keys: Vec<u32>,
+    keys: Aligned<u32>,
     /// `[width / COLUMNS][slots / 2][COLUMNS]` pairs
-    values: Vec<u32>,
+    values: Aligned<u32>,
     /// `[ROWS, slots]`
-    scores: Vec<f32>,
+    scores: Aligned<f32>,
     /// `[slots / STEP][ROWS][STEP]`
-    weights: Vec<u16>,
+    weights: Aligned<u16>,
 }
 
 impl Buffers {
@@ -81,11 +82,11 @@ impl Buffers {
             count: 0,
             slots: 0,
             positions: Vec::new(),
-            rounded: vec![0; KEY_TILE * depth / 2],
-            keys: vec![0; KEY_TILE * depth / 2],
-            values: vec![0; KEY_TILE * width / 2],
-            scores: vec![0.0; ROWS * KEY_TILE],
-            weights: vec![0; ROWS * KEY_TILE],
+            rounded: Aligned::zeroed(KEY_TILE * depth / 2),
+            keys: Aligned::zeroed(KEY_TILE * depth / 2),
+            values: Aligned::zeroed(KEY_TILE * width / 2),
+            scores: Aligned::zeroed(ROWS * KEY_TILE),
+            weights: Aligned::zeroed(ROWS * KEY_TILE),
         }
     }
 
@@ -106,9 +107,9 @@ impl Buffers {
 struct Block {
     rows: usize,
     /// `[depth / STEP][ROWS][STEP]`
-    queries: Vec<u16>,
+    queries: Aligned<u16>,
     /// Values weighed by `2^(score - max)`, `[ROWS, width]`.
-    out: Vec<f32>,
+    out: Aligned<f32>,
     max: [f32; ROWS],
     sum: [f32; ROWS],
 }
@@ -124,7 +125,7 @@ fn blocks(call: &Call<'_>, queries: &Queries<'_>) -> Vec<Block> {
             Block {
                 rows,
                 queries: pack::queries(&vectors[first * dim..][..rows * dim], dim, depth, LOG2_E),
-                out: vec![0.0; ROWS * width],
+                out: Aligned::zeroed(ROWS * width),
                 max: [f32::NEG_INFINITY; ROWS],
                 sum: [0.0; ROWS],
             }

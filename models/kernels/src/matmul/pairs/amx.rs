@@ -2,6 +2,7 @@
 
 use super::super::block::Tile;
 use super::super::rows::Rows;
+use crate::aligned::Aligned;
 use crate::amx::{self, STEP};
 use crate::bf16;
 use std::ops::Range;
@@ -37,7 +38,7 @@ impl Tile for Amx {
     }
 
     #[inline(always)]
-    fn panel<'a>(self, stored: &'a [u16], _scratch: &'a mut Vec<f32>) -> &'a [u16] {
+    fn panel<'a>(self, stored: &'a [u16], _scratch: &'a mut Aligned<f32>) -> &'a [u16] {
         stored
     }
 

@@ -2,6 +2,7 @@
 
 use super::super::block::Tile;
 use super::super::rows::Rows;
+use crate::aligned::Aligned;
 use crate::bf16;
 use crate::prefetch::prefetch;
 use std::arch::x86_64::{
@@ -35,7 +36,7 @@ impl Tile for Avx512 {
     }
 
     #[inline(always)]
-    fn panel<'a>(self, stored: &'a [u16], _scratch: &'a mut Vec<f32>) -> &'a [u16] {
+    fn panel<'a>(self, stored: &'a [u16], _scratch: &'a mut Aligned<f32>) -> &'a [u16] {
         stored
     }
 

@@ -1,5 +1,6 @@
 //! Queries, keys and values in the orders in which tiles are loaded.
 
+use crate::aligned::Aligned;
 use crate::amx::{COLUMNS, ROWS, STEP};
 use crate::attention::product::Rows;
 use crate::bf16;
@@ -11,8 +12,8 @@ use std::arch::x86_64::{
 };
 
 /// Some rows of `dim` numbers times a factor, `[depth / STEP][ROWS][STEP]`.
-pub(super) fn queries(rows: &[f32], dim: usize, depth: usize, factor: f32) -> Vec<u16> {
-    let mut out = vec![0; ROWS * depth];
+pub(super) fn queries(rows: &[f32], dim: usize, depth: usize, factor: f32) -> Aligned<u16> {
+    let mut out = Aligned::zeroed(ROWS * depth);
     for (i, row) in rows.chunks_exact(dim.max(1)).enumerate() {
         for (step, numbers) in row.chunks(STEP).enumerate() {
             let target = &mut out[(step * ROWS + i) * STEP..];
