@@ -221,7 +221,7 @@ impl<'a> Pass<'a> {
         through_softmax(&mut d_scores, weights, &self.shift, columns);
         self.table_gradient(&d_scores, scratch, sums);
         if let Some(cap) = self.call.spec.softcap {
-            for (d, capped) in d_scores.iter_mut().zip(&scratch.capped) {
+            for (d, capped) in d_scores.iter_mut().zip(scratch.capped.iter()) {
                 *d *= 1.0 - (capped / cap).powi(2);
             }
         }

@@ -2,19 +2,57 @@
 
 use crate::vectorize::vectorize;
 
-/// Folds a row in 16 independent lanes: an order the vector units can follow and that never changes.
+/// Numbers that are folded side by side: a fold waits for the one before it, so one vector at a time would do little.
+const LANES: usize = 32;
+
+/// Folds a row in independent lanes and these pair by pair: an order the vector units can follow and that never changes.
 #[inline(always)]
 pub(super) fn lanes(row: &[f32], start: f32, f: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [start; 16];
-    let chunks = row.chunks_exact(16);
-    let rest = chunks.remainder();
+    let mut lanes = [start; LANES];
+    let (chunks, rest) = row.as_chunks::<LANES>();
     for chunk in chunks {
         for (lane, &x) in lanes.iter_mut().zip(chunk) {
             *lane = f(*lane, x);
         }
     }
-    let total = lanes.into_iter().fold(start, &f);
-    rest.iter().copied().fold(total, f)
+    rest.iter().copied().fold(together(lanes, &f), f)
+}
+
+/// Replaces each number of a row, and sums the new ones in the order of [`lanes`].
+#[inline(always)]
+pub(super) fn replace_and_sum(row: &mut [f32], new: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let (chunks, rest) = row.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *x = new(*x);
+            *lane += *x;
+        }
+    }
+    let mut sum = together(lanes, &|a, b| a + b);
+    for x in rest {
+        *x = new(*x);
+        sum += *x;
+    }
+    sum
+}
+
+#[inline(always)]
+fn together(mut lanes: [f32; LANES], f: &impl Fn(f32, f32) -> f32) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] = f(lanes[i], lanes[i + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// The larger of two; what is no number does not count. One instruction, which `f32::max` is not.
+#[inline(always)]
+pub(super) fn larger(so_far: f32, x: f32) -> f32 {
+    if x > so_far { x } else { so_far }
 }
 
 /// The sum of a row.

@@ -5,6 +5,7 @@ use super::cover::KeyTile;
 use super::keys::Loaded;
 use super::queries::{Queries, Reach};
 use super::rows::scale;
+use crate::aligned::Aligned;
 use crate::attention::product::{Rows, scores_of as product};
 use crate::attention::{KvView, PosRule};
 use crate::exp::exp_nonpositive;
@@ -15,10 +16,10 @@ use crate::vectorize::vectorize;
 pub(super) struct Scratch<'a> {
     pub(super) keys: Loaded<'a>,
     /// `[stacked queries, keys]`
-    pub(super) scores: Vec<f32>,
+    pub(super) scores: Aligned<f32>,
     /// Scores after the softcap and before the bias, if there is a softcap.
-    pub(super) capped: Vec<f32>,
-    far: Vec<f32>,
+    pub(super) capped: Aligned<f32>,
+    far: Aligned<f32>,
 }
 
 impl<'a> Scratch<'a> {
@@ -77,7 +78,7 @@ impl<'a> Scratch<'a> {
     fn products(&mut self, call: &Call<'_>, queries: &Queries<'_>) {
         let Self { keys, scores, far, .. } = self;
         let size = queries.count * keys.count;
-        scores.resize(size, 0.0);
+        scores.resize(size);
         let mut first = true;
         for rotated in &queries.rotated {
             if !reaches(call, queries, keys, rotated.reach) {
@@ -89,7 +90,7 @@ impl<'a> Scratch<'a> {
                 first = false;
                 continue;
             }
-            far.resize(size, 0.0);
+            far.resize(size);
             product(far, q, keys.panels(rotated.reach));
             let cap = cap(call);
             for (stacked, (row, far)) in

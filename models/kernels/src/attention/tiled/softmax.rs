@@ -5,7 +5,7 @@ use super::fade::Fade;
 #[cfg(target_arch = "x86_64")]
 use super::paired;
 use super::queries::Queries;
-use super::rows::{self, lanes};
+use super::rows::{self, lanes, larger, replace_and_sum};
 use super::scores::Scratch;
 use super::{Call, Place, QueryTile};
 use crate::attention::product::{self, Rows};
@@ -170,16 +170,13 @@ impl Running {
 /// Replaces a row of scores by `exp(score - running maximum)` and rescales what was summed so far.
 #[inline(always)]
 fn online(row: &mut [f32], out: &mut [f32], max: &mut f32, sum: &mut f32) {
-    let new = lanes(row, f32::NEG_INFINITY, f32::max).max(*max);
+    let new = larger(*max, lanes(row, f32::NEG_INFINITY, larger));
     if new == f32::NEG_INFINITY {
         // Nothing visible so far: exp(-inf - -inf) would be NaN.
         row.fill(0.0);
         return;
     }
-    for score in row.iter_mut() {
-        *score = exp_nonpositive(*score - new);
-    }
-    *sum = lanes(row, 0.0, |a, b| a + b) + *sum * exp_nonpositive(*max - new);
+    *sum = replace_and_sum(row, |score| exp_nonpositive(score - new)) + *sum * exp_nonpositive(*max - new);
     if new > *max {
         let correction = exp_nonpositive(*max - new);
         for value in out.iter_mut() {
