@@ -121,11 +121,18 @@ fn classifiers_are_trained_measured_and_used() {
             .stderr(predicate::str::contains("2 classes").and(predicate::str::contains("best step")));
         let line = ["evaluate", text(&files.test), "-m", text(&files.out), "-q"];
         let baseline = ["--train", text(&files.train), "--dev", text(&files.dev), "--k", "4"];
-        let output = kilobase(line.into_iter().chain(baseline)).assert().success();
+        let report = folder.path().join("report.html");
+        let page = ["--report", text(&report)];
+        let output = kilobase(line.into_iter().chain(baseline).chain(page)).assert().success();
         let table = String::from_utf8(output.get_output().stdout.clone()).unwrap();
         let found = mcc(&table);
         assert_eq!(found.len(), 2, "{table}");
         assert!(found[0] > 0.8 && found[1] > 0.8, "{flags}: {table}");
+        let html = fs::read_to_string(&report).unwrap();
+        for cell in table.lines().flat_map(|line| line.split('\t')) {
+            assert!(html.contains(&format!(">{cell}<")), "{cell}");
+        }
+        assert_eq!((html.matches("<h2>").count(), html.matches("<svg").count()), (2, 2));
         // The same classes for the same sequences, from FASTA.
         let fasta = folder.path().join("a.fa");
         fs::write(

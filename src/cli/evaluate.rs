@@ -18,8 +18,10 @@ use super::finetune::rows::Rows;
 use super::output::{Stdout, Summary, shown};
 
 mod gue;
+mod report;
 mod suite;
 
+use report::Detail;
 use suite::{Line, Suite};
 
 #[derive(Debug, clap::Args)]
@@ -51,9 +53,25 @@ pub(crate) struct Args {
     /// Table to write, one line a method; - is standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
-    /// Replace an output that exists
+    /// Page of HTML to write as well: the table, confusion matrices, accuracy over confidence
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Replace outputs that exist
     #[arg(long)]
     force: bool,
+}
+
+/// A method, its classes and its measures.
+struct Measured {
+    method: String,
+    classes: Vec<String>,
+    metrics: Metrics,
+}
+
+impl Measured {
+    fn detail(&self) -> Detail<'_> {
+        Detail { name: self.method.clone(), classes: &self.classes, metrics: &self.metrics }
+    }
 }
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
@@ -61,9 +79,14 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     if let Some(path) = file {
         AtomicFile::check(path, args.force)?;
     }
+    if let Some(path) = &args.report {
+        AtomicFile::check(path, args.force)?;
+    }
     if let (Some(_), Some(data)) = (args.suite, &args.data) {
         let lines = suite::run(args, data, ctx)?;
         let table = lines.iter().map(Line::text).fold(Line::HEADER.to_owned(), |table, line| table + &line);
+        let details: Vec<Detail<'_>> = lines.iter().filter_map(Line::detail).collect();
+        report(args, &[("benchmark", data.display().to_string())], &table, &details)?;
         write(args, file, &table, ctx)?;
         let all: Vec<_> = lines.iter().map(Line::json).collect();
         let summary = Summary::new("evaluate").fact("tasks", lines.len() / suite::METHODS);
@@ -76,20 +99,26 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
         return Err(Usage(reason.to_owned()).into());
     }
     let test = Rows::read(&args.test)?;
-    let mut measured: Vec<(String, Metrics)> = Vec::new();
+    let mut measured: Vec<Measured> = Vec::new();
     if let Some(name) = &args.model.model {
         let classifier = Classifier::load(&args.model, ctx)?;
         let labels = test.labels(&classifier.classes)?;
         let laws = classifier.laws(&test.ids(&classifier.tokens())?)?.concat();
-        measured.push((name.clone(), measure(&laws, &labels, classifier.classes.len())));
+        let metrics = measure(&laws, &labels, classifier.classes.len());
+        measured.push(Measured { method: name.clone(), classes: classifier.classes, metrics });
     }
     if let (Some(train), Some(dev)) = (&args.train, &args.dev) {
         let [train, dev] = [train, dev].map(|path| Rows::read(std::slice::from_ref(path)));
-        let (name, metrics) = baseline(args, [&train?, &dev?, &test], ctx)?;
-        measured.push((name, metrics));
+        let train = train?;
+        let (method, metrics) = baseline(args, [&train, &dev?, &test], ctx)?;
+        measured.push(Measured { method, classes: train.classes()?, metrics });
     }
-    write(args, file, &table(&measured), ctx)?;
-    let all = measured.iter().map(|(name, metrics)| json!({ "method": name, "measures": metrics }));
+    let table = table(&measured);
+    let details: Vec<Detail<'_>> = measured.iter().map(Measured::detail).collect();
+    let files = args.test.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    report(args, &[("measured on", files)], &table, &details)?;
+    write(args, file, &table, ctx)?;
+    let all = measured.iter().map(|m| json!({ "method": m.method, "measures": m.metrics }));
     let summary = Summary::new("evaluate").fact("sequences", test.sequences.len());
     let summary = if ctx.json { summary.fact("methods", all.collect::<Vec<_>>()) } else { summary };
     ctx.console.summary(&summary.fact("output", shown(file)), false)
@@ -111,6 +140,16 @@ fn write(args: &Args, file: Option<&Path>, table: &str, ctx: &Ctx) -> anyhow::Re
         None => {}
     }
     Ok(())
+}
+
+/// Writes the page, if one is asked for.
+fn report(args: &Args, facts: &[(&str, String)], table: &str, details: &[Detail<'_>]) -> anyhow::Result<()> {
+    let Some(path) = &args.report else { return Ok(()) };
+    let version = ("kilobase", env!("CARGO_PKG_VERSION").to_owned());
+    let facts: Vec<_> = std::iter::once(version).chain(facts.iter().cloned()).collect();
+    let mut out = AtomicFile::create(path, args.force)?;
+    out.write_all(report::page("kilobase evaluate", &facts, table, details).as_bytes())?;
+    Ok(out.commit()?)
 }
 
 /// The regression whose longest k-mers are best for the development set.
@@ -139,13 +178,13 @@ fn counted(rows: &Rows, k: usize) -> Vec<Features> {
     rows.sequences.par_iter().map(|text| kmers(text, k)).collect()
 }
 
-fn table(measured: &[(String, Metrics)]) -> String {
+fn table(measured: &[Measured]) -> String {
     let area = |area: Option<f64>| area.map_or_else(|| "NA".to_owned(), |area| format!("{area:.4}"));
     let header =
         "method\tsequences\taccuracy\tmcc\tmacro_f1\tauroc\tauprc\tloss\tcalibration_error\n".to_owned();
-    let line = |(name, m): &(String, Metrics)| {
+    let line = |Measured { method, metrics: m, .. }: &Measured| {
         format!(
-            "{name}\t{}\t{:.4}\t{:.4}\t{:.4}\t{}\t{}\t{:.4}\t{:.4}\n",
+            "{method}\t{}\t{:.4}\t{:.4}\t{:.4}\t{}\t{}\t{:.4}\t{:.4}\n",
             m.count,
             m.accuracy,
             m.mcc,

@@ -4,6 +4,7 @@ use crate::*;
 use predicates::prelude::*;
 use std::fmt::Write;
 use std::io::Read;
+use std::time::Duration;
 
 const LENGTH: usize = 6_000;
 
@@ -86,4 +87,36 @@ fn bgzf_in_order_has_an_index_that_finds_each_record() {
     run("out.vcf.gz", &["--force"]).stderr(predicate::str::contains("no index, since c2 at "));
     assert!(!at("out.vcf.gz.tbi").exists());
     assert_eq!(records(&inflated(&at("out.vcf.gz"))).len(), 12);
+}
+
+#[test]
+fn killed_and_begun_again_the_file_is_the_same() {
+    let folder = folder(&[("in.vcf", &vcf(5, true)), ("ref.fa", &reference())]);
+    let at = |name: &str| folder.path().join(name);
+    let run = |out: &str| {
+        kilobase(arguments(&at("in.vcf"), &at("ref.fa"), &at(out)).iter().map(String::as_str)).assert()
+    };
+    run("whole.vcf").success();
+    // Each run is killed as soon as one more stretch of records is on the disk; most stretches are still to come then.
+    let index = at("out.vcf.partial").join("index.jsonl");
+    let kept = || fs::metadata(&index).map_or(0, |file| file.len());
+    let mut before = 0;
+    for _ in 0..3 {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_kilobase"))
+            .args(arguments(&at("in.vcf"), &at("ref.fa"), &at("out.vcf")))
+            .arg("-q")
+            .spawn()
+            .expect("started");
+        while kept() <= before && child.try_wait().expect("a child").is_none() {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        // SIGKILL, where there is one.
+        child.kill().expect("still at work");
+        assert!(!child.wait().expect("ended").success(), "it was done before it was killed");
+        assert!(!at("out.vcf").exists() && kept() > before);
+        before = kept();
+    }
+    run("out.vcf").success().stderr(predicate::str::contains("records of an earlier run"));
+    assert_eq!(fs::read_to_string(at("out.vcf")).unwrap(), fs::read_to_string(at("whole.vcf")).unwrap());
+    assert!(!at("out.vcf.partial").exists());
 }

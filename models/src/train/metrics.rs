@@ -22,8 +22,21 @@ pub struct Metrics {
     pub auprc: Option<f64>,
     /// Expected calibration error over ten bins of the largest probability (Guo et al. 2017).
     pub calibration_error: f64,
+    /// What that error is made of: bins by the largest probability, a tenth each, from below.
+    pub calibration: Vec<Bin>,
     /// `confusion[truth][prediction]`
     pub confusion: Vec<Vec<u64>>,
+}
+
+/// Sequences whose largest probability is in one tenth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Bin {
+    /// Sequences.
+    pub count: u64,
+    /// Mean of their largest probability; 0 of none.
+    pub confidence: f64,
+    /// Share of them that is right; 0 of none.
+    pub accuracy: f64,
 }
 
 /// Measures `laws`, `classes` probabilities a sequence, against labels.
@@ -43,6 +56,10 @@ pub fn measure(laws: &[f64], labels: &[usize], classes: usize) -> Metrics {
         let bin = &mut bins[((law[best] * 10.0) as usize).min(9)];
         *bin = (bin.0 + 1, bin.1 + law[best], bin.2 + u64::from(best == label));
     }
+    let calibration = bins.map(|(count, sum, right)| {
+        let of = count.max(1) as f64;
+        Bin { count, confidence: sum / of, accuracy: right as f64 / of }
+    });
     let right: u64 = (0..classes).map(|class| confusion[class][class]).sum();
     let binary = |class: usize| -> Vec<(f64, bool)> {
         let scores = laws.chunks_exact(classes).map(|law| law[class]);
@@ -62,10 +79,11 @@ pub fn measure(laws: &[f64], labels: &[usize], classes: usize) -> Metrics {
         macro_f1: macro_f1(&confusion),
         auroc: mean(auroc),
         auprc: mean(average_precision),
-        calibration_error: bins
+        calibration_error: calibration
             .iter()
-            .map(|&(_, sum, right)| (sum - right as f64).abs() / count as f64)
+            .map(|bin| (bin.confidence - bin.accuracy).abs() * bin.count as f64 / count as f64)
             .sum(),
+        calibration: calibration.to_vec(),
         confusion,
     }
 }

@@ -15,6 +15,7 @@ use kilobase::models::train::schedule::Shape;
 use serde_json::{Value, json};
 
 use super::gue::{TASKS, Task};
+use super::report::Detail;
 use super::{Args, baseline};
 use crate::cli::args::ModelArgs;
 use crate::cli::classifier::Classifier;
@@ -38,6 +39,7 @@ pub(super) const METHODS: usize = 4;
 pub(super) struct Line {
     task: &'static str,
     method: String,
+    classes: Vec<String>,
     /// Nothing where the figure is published.
     metrics: Option<Metrics>,
     published: Option<(bool, f64)>,
@@ -48,7 +50,7 @@ impl Line {
         "task\tmethod\tsequences\taccuracy\tmcc\tmacro_f1\tauroc\tauprc\n";
 
     pub(super) fn text(&self) -> String {
-        let Self { task, method, metrics, published } = self;
+        let Self { task, method, metrics, published, .. } = self;
         let number = |number: Option<f64>| number.map_or_else(|| "NA".to_owned(), |x| format!("{x:.4}"));
         let m = metrics.as_ref();
         let of = |f1: bool| published.filter(|(is_f1, _)| *is_f1 == f1).map(|(_, value)| value / 100.0);
@@ -61,6 +63,12 @@ impl Line {
             number(m.and_then(|m| m.auroc)),
             number(m.and_then(|m| m.auprc)),
         )
+    }
+
+    /// What a page shows of it, if it was measured.
+    pub(super) fn detail(&self) -> Option<Detail<'_>> {
+        let name = format!("{}: {}", self.task, self.method);
+        self.metrics.as_ref().map(|metrics| Detail { name, classes: &self.classes, metrics })
     }
 
     pub(super) fn json(&self) -> Value {
@@ -98,9 +106,11 @@ pub(super) fn run(args: &Args, data: &Path, ctx: &Ctx) -> anyhow::Result<Vec<Lin
         ctx.console.info(format_args!("{}", task.folder));
         let [train, dev, test] = [train, dev, test].map(|path| Rows::read(&[path]));
         let rows = [&train?, &dev?, &test?];
+        let classes = rows[0].classes()?;
         let of = |method: String, metrics| Line {
             task: task.folder,
             method,
+            classes: classes.clone(),
             metrics: Some(metrics),
             published: None,
         };
@@ -112,6 +122,7 @@ pub(super) fn run(args: &Args, data: &Path, ctx: &Ctx) -> anyhow::Result<Vec<Lin
         lines.push(Line {
             task: task.folder,
             method: "published: DNABERT-2-117M".to_owned(),
+            classes: Vec::new(),
             metrics: None,
             published: Some((task.is_f1(), task.published)),
         });
