@@ -35,7 +35,7 @@ fn encode(code: &dyn Codebook, messages: &[Value]) -> Vec<u8> {
     let mut letters = vec![0; messages.len() * code.length()];
     code.encode_all(messages, &mut letters);
     for symbol in &mut letters {
-        *symbol = alphabet::LETTERS[usize::from(*symbol & 3)];
+        *symbol = alphabet::letter_of(*symbol);
     }
     letters
 }
@@ -43,9 +43,7 @@ fn encode(code: &dyn Codebook, messages: &[Value]) -> Vec<u8> {
 fn decode(code: &dyn Codebook, letters: &[u8], out: &mut Vec<Value>) {
     let mut word = vec![0; code.length()];
     for sent in letters.chunks_exact(code.length()) {
-        for (symbol, &letter) in word.iter_mut().zip(sent) {
-            *symbol = alphabet::SYMBOLS[usize::from(letter)];
-        }
+        alphabet::read_symbols(sent, &mut word).expect("letters of a word");
         out.push(code.decode(&word).entry().expect("a clean word").message);
     }
 }
