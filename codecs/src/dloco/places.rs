@@ -190,3 +190,54 @@ mod avx512 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::planes::Planes;
+    use super::*;
+
+    fn sums<const L: usize>(
+        add: impl Fn(&[[[Eight; TERMS]; L]], usize, &Marks, &mut [Eight; L]),
+        segment: &Segment,
+        first: usize,
+        marks: &Marks,
+    ) -> [[i64; 8]; L] {
+        let mut sums = [Eight([1; 8]); L];
+        add(segment.table.as_chunks::<L>().0, first, marks, &mut sums);
+        sums.map(|eight| eight.0)
+    }
+
+    proptest! {
+        #[test]
+        fn all_instruction_sets_give_the_same_sums(run_limit in 1_usize..=3, word in prop::collection::vec(0_u8..4, 3..=300)) {
+            let run_limit = RunLimit::new(run_limit).unwrap();
+            let places = Places::new(&Weights::new(run_limit, word.len()), run_limit, word.len());
+            // Even and odd symbols in turn: no run is too long.
+            let word: Vec<u8> = word.iter().enumerate().map(|(at, &symbol)| if at % 2 == 0 { symbol & 2 } else { symbol | 1 }).collect();
+            let marks = Planes::new(&word).marks(run_limit).unwrap();
+            let mut first = 0;
+            for segment in &places.segments {
+                with_constant!(segment.limbs, L in [1 2 3 4 5 6 7 8 9 10 11 12] => {
+                    let plain = sums::<L>(add_any, segment, first, &marks);
+                    #[cfg(target_arch = "x86_64")]
+                    {
+                        use std::arch::is_x86_feature_detected as has;
+                        if has!("avx2") {
+                            // SAFETY: the instructions are there.
+                            let add = |blocks: &_, first, marks: &_, sums: &mut _| unsafe { add_avx2(blocks, first, marks, sums) };
+                            prop_assert_eq!(sums::<L>(add, segment, first, &marks), plain);
+                        }
+                        if has!("avx512f") {
+                            // SAFETY: the instructions are there.
+                            let add = |blocks: &_, first, marks: &_, sums: &mut _| unsafe { avx512::add(blocks, first, marks, sums) };
+                            prop_assert_eq!(sums::<L>(add, segment, first, &marks), plain);
+                        }
+                    }
+                    first += segment.table.len() / L;
+                });
+            }
+        }
+    }
+}
