@@ -61,7 +61,7 @@ pub fn to_ascii(symbols: &[u8]) -> Vec<u8> {
 pub const fn letter_of(symbol: u8) -> u8 {
     let (low, high) = (symbol & 1, symbol >> 1 & 1);
     let [a, t, g, c] = LETTERS;
-    a ^ low * (a ^ t) ^ high * (a ^ g) ^ (low & high) * (a ^ t ^ g ^ c)
+    a ^ (low * (a ^ t)) ^ (high * (a ^ g)) ^ ((low & high) * (a ^ t ^ g ^ c))
 }
 
 /// Symbol of the base that pairs with `symbol`: A with T, G with C.
