@@ -122,7 +122,7 @@ fn measure_scaling(name: &str, code: &dyn Codebook, counts: &[usize]) {
         for (pool, times) in pools.iter().zip(&mut times) {
             let encoding = best(2, || {
                 pool.install(|| {
-                    messages.par_chunks(part).for_each(|part| drop(black_box(encode(code, part))))
+                    messages.par_chunks(part).for_each(|part| drop(black_box(encode(code, part))));
                 });
             });
             let decoding = best(2, || {
