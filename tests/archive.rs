@@ -125,6 +125,28 @@ fn too_great_a_loss_is_one_error_and_no_file() {
     assert!(!at.join("few.bin").exists() && at.join("few.bin.report.tsv").exists());
 }
 
+/// Files can become 2 or 4 kB long, as on a disk that is full: less than the pool and the file.
+#[cfg(unix)]
+#[test]
+fn full_disk_is_one_error_and_no_file() {
+    let folder = folder();
+    let at = folder.path();
+    let fails = |line: &str, words: &str| {
+        // A process that ignores the signal is told by an error.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; ulimit -f 4; exec \"$0\" \"$@\""]).arg(program().get_program());
+        let failure = shell.current_dir(at).args(line.split_whitespace()).assert().code(1).stdout("");
+        failure.stderr(contains(words).and(contains("File too large")));
+    };
+    fails("archive encode book.bin -o pool.fa", "pool.fa");
+    assert_eq!(names(at), ["book.bin"]);
+    kilobase(at, "archive encode book.bin -o pool.fa").assert().success();
+    let before = names(at);
+    fails("archive decode pool.fa -o back.bin --manifest pool.fa.manifest.json", "back.bin");
+    let reports = ["back.bin.report.json", "back.bin.report.tsv"].map(str::to_owned);
+    assert_eq!(names(at), [&reports[..], &before].concat());
+}
+
 #[test]
 fn bad_input_is_one_clear_error() {
     let folder = folder();

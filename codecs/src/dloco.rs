@@ -41,6 +41,8 @@ mod divisor;
 mod error;
 mod hamming;
 mod params;
+mod places;
+mod planes;
 mod rank;
 pub mod read;
 mod residue;

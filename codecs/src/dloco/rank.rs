@@ -1,8 +1,10 @@
 //! Between words and their places in lexicographic order.
 
 use super::params::RunLimit;
+use super::places::Places;
+use super::planes::Planes;
 use super::states::{self, States};
-use super::value::{Value, add, sub};
+use super::value::{Value, add, sub, with_constant};
 use super::weights::Weights;
 
 /// Ranks and unranks the words of a length and run limit.
@@ -10,14 +12,16 @@ use super::weights::Weights;
 /// With `k` symbols to follow and a current run of `r` symbols `p`, the words that go on with a smaller symbol than `s` are
 /// `s W(k, 1) - [p < s] (W(k, 1) - W(k, r + 1))`. The table has this number for every position, state `(p, r)` and symbol,
 /// in as many limbs as are needed at the position: the numbers become smaller from left to right, and much of the work is
-/// done on few limbs. Ranking adds one entry a symbol; unranking compares with three and subtracts one.
+/// done on few limbs. Unranking compares with three entries a symbol and subtracts one. Ranking a word of the code needs no
+/// state: which runs end where follows from its symbols, for all positions at once.
 #[derive(Clone, Debug)]
 pub struct Ranker {
-    run_limit: usize,
+    run_limit: RunLimit,
     length: usize,
     words: Value,
     states: States,
     segments: Vec<Segment>,
+    places: Places,
 }
 
 /// Consecutive positions whose numbers have the same count of limbs.
@@ -49,7 +53,8 @@ impl Ranker {
                 segment.table.extend(&smaller.0[..limbs]);
             }
         }
-        Self { run_limit: run_limit.get(), length, words, states, segments }
+        let places = Places::new(&weights, run_limit, length);
+        Self { run_limit, length, words, states, segments, places }
     }
 
     /// Symbols of a word.
@@ -62,13 +67,9 @@ impl Ranker {
         self.words
     }
 
-    /// Whether no run of `word` is longer than the limit.
+    /// Whether `word` is in the code: of its length, and without a run longer than the limit.
     pub fn is_legal(&self, word: &[u8]) -> bool {
-        match self.run_limit {
-            1 => !has_run::<2>(word),
-            2 => !has_run::<3>(word),
-            _ => !has_run::<4>(word),
-        }
+        word.len() == self.length && Planes::new(word).marks(self.run_limit).is_some()
     }
 
     /// The word at place `index`, which must be below [`words`](Self::words), into `word` of the code's length.
@@ -97,24 +98,19 @@ impl Ranker {
                 tail
             });
             let mut heads = heads.map(|head| head.expect("set for each word"));
-            with_limbs!(segment.limbs, L => unrank::<L, N>(segment, &self.states, &mut rest, &mut state, &mut heads));
+            with_constant!(segment.limbs, L in [1 2 3 4 5 6 7 8 9 10] => unrank::<L, N>(segment, &self.states, &mut rest, &mut state, &mut heads));
         }
     }
 
     /// The place of `word`, or none if it is not in the code.
     pub fn rank(&self, word: &[u8]) -> Option<Value> {
-        if word.len() != self.length || !self.is_legal(word) {
-            return None;
-        }
-        let mut index = Value::ZERO;
-        let mut recent = None;
-        let mut word = word;
-        for segment in &self.segments {
-            let (head, tail) = word.split_at(segment.positions);
-            word = tail;
-            recent = with_limbs!(segment.limbs, L => rank_legal::<L>(segment, &self.states, &mut index, recent, head));
-        }
-        Some(index)
+        if word.len() == self.length { self.place(&Planes::new(word)) } else { None }
+    }
+
+    /// The same of a word of the code's length.
+    #[inline]
+    pub(super) fn place(&self, word: &Planes) -> Option<Value> {
+        Some(self.places.of(&word.marks(self.run_limit)?))
     }
 
     /// Number of words of the code that come before `word`, which may be any of the code's length, and whether `word` is one
@@ -126,8 +122,7 @@ impl Ranker {
         for segment in &self.segments {
             let (head, tail) = word.split_at(segment.positions.min(word.len()));
             word = tail;
-            state =
-                with_limbs!(segment.limbs, L => rank::<L>(segment, &self.states, &mut index, state, head));
+            state = with_constant!(segment.limbs, L in [1 2 3 4 5 6 7 8 9 10] => rank::<L>(segment, &self.states, &mut index, state, head));
         }
         (index, state != self.states.broken())
     }
@@ -163,45 +158,6 @@ fn unrank<const L: usize, const N: usize>(
     }
 }
 
-/// Whether some symbol stands `N` times in a row: without an early end, so that many places are looked at together.
-#[allow(clippy::needless_bitwise_bool, reason = "a lazy operator ends early")]
-fn has_run<const N: usize>(word: &[u8]) -> bool {
-    let equal = |window: &[u8; N]| window.iter().fold(true, |equal, symbol| equal & (*symbol == window[0]));
-    word.array_windows().fold(false, |found, window| found | equal(window))
-}
-
-/// What [`rank`] does, for words without long runs. Their states follow from the last three symbols, so that no look into a
-/// table waits for another. `recent` are these symbols; none at the beginning.
-#[inline]
-fn rank_legal<const L: usize>(
-    segment: &Segment,
-    states: &States,
-    index: &mut Value,
-    recent: Option<u8>,
-    word: &[u8],
-) -> Option<u8> {
-    let (entries, _) = segment.table.as_chunks::<L>();
-    let (rows, _) = entries.as_chunks::<4>();
-    let (mut steps, _) = rows.as_chunks::<{ states::COUNT }>();
-    let mut word = word;
-    let mut sum = [0; L];
-    let mut recent = if let Some(recent) = recent {
-        recent
-    } else {
-        let ((&symbol, rest), (step, further)) = (word.split_first()?, steps.split_first()?);
-        (word, steps) = (rest, further);
-        sum = step[0][usize::from(symbol & 3)];
-        States::recent_after(symbol)
-    };
-    for (&symbol, step) in word.iter().zip(steps) {
-        let state = states.of_recent(recent);
-        sum = add(&sum, &step[usize::from(state) % states::COUNT][usize::from(symbol & 3)]);
-        recent = recent << 2 | symbol & 3;
-    }
-    add_to(index, &sum);
-    Some(recent)
-}
-
 /// Adds what the symbols contribute to `index`, and gives the state after them.
 #[inline]
 fn rank<const L: usize>(
@@ -230,20 +186,6 @@ fn add_to<const L: usize>(index: &mut Value, sum: &[u64; L]) {
         (*total, carry) = total.carrying_add(sum.get(limb).copied().unwrap_or(0), carry);
     }
 }
-
-/// Runs an expression with the number of limbs as a constant.
-macro_rules! with_limbs {
-    ($limbs:expr, $L:ident => $run:expr) => {
-        with_limbs!(@arms $limbs, $L, $run, 1 2 3 4 5 6 7 8 9 10)
-    };
-    (@arms $limbs:expr, $L:ident, $run:expr, $($count:literal)+) => {
-        match $limbs {
-            $($count => { const $L: usize = $count; $run })+
-            other => unreachable!("{other} limbs: a value has ten"),
-        }
-    };
-}
-use with_limbs;
 
 #[cfg(test)]
 mod tests {

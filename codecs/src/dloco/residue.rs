@@ -2,13 +2,17 @@
 
 use super::codebook::{Candidate, Codebook, Entry};
 use super::params::{Mode, Params, RunLimit};
+use super::planes::Planes;
 use super::rank::Ranker;
 use super::states::{self, States};
 use super::value::Value;
 use super::weights::Weights;
 
+mod divider;
 mod indels;
 mod substitutions;
+
+use divider::Divider;
 
 /// The words with index `rho + R u`, for messages `u`.
 ///
@@ -22,8 +26,7 @@ pub struct Residue {
     /// `rho`.
     rho: u32,
     payload_bits: usize,
-    half: Value,
-    last: Value,
+    divider: Divider,
     states: States,
     steps: Vec<Step>,
 }
@@ -36,15 +39,13 @@ impl Residue {
     pub fn new(params: Params) -> Self {
         let ranker = Ranker::new(params.run_limit(), params.length());
         let words = ranker.words();
-        let (half, last) = (words.half(), words.sub(&Value::from(1)));
         let (rho, messages) = class(words, params);
         let states = States::new(params.run_limit());
         Self {
             ranker,
             rho,
             payload_bits: messages.bits().saturating_sub(1),
-            half,
-            last,
+            divider: Divider::new(params.divisor(), words.bits().div_ceil(64)),
             steps: steps(params, &states),
             states,
             params,
@@ -146,13 +147,15 @@ impl Codebook for Residue {
     }
 
     fn lookup(&self, word: &[u8]) -> Option<Entry> {
-        let mut index = self.ranker.rank(word)?;
-        let complement = self.params.layout() == Mode::Balanced && index >= self.half;
-        if complement {
-            index = self.last.sub(&index);
+        if word.len() != self.length() {
+            return None;
         }
-        let (message, residue) = index.div_rem(self.params.divisor());
-        (residue == self.rho && message.bits() <= self.payload_bits).then_some(Entry { message, complement })
+        let word = Planes::new(word);
+        // Words and complements are the two halves of the code, and half of the words begin with a small symbol.
+        let complement = self.params.layout() == Mode::Balanced && word.starts_high();
+        let index = self.ranker.place(&if complement { word.complement() } else { word })?;
+        let message = self.divider.divide(&index.sub(&Value::from(u64::from(self.rho))));
+        (message.bits() <= self.payload_bits).then_some(Entry { message, complement })
     }
 
     fn correct(&self, word: &[u8]) -> Option<(Entry, usize, u8)> {

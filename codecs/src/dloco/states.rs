@@ -17,18 +17,12 @@ pub(super) struct States {
     /// The same with runs that are too long taken for runs of the longest legal length, after which contributions are the
     /// same.
     formal: [u8; 4 * COUNT],
-    /// By the last three symbols, the last one lowest: the state after them.
-    recent: [u8; RECENT],
 }
-
-/// Ways of three symbols.
-const RECENT: usize = 64;
 
 impl States {
     pub(super) fn new(run_limit: RunLimit) -> Self {
         let run_limit = run_limit.get() as u8;
-        let mut states =
-            Self { run_limit, strict: [0; 4 * COUNT], formal: [0; 4 * COUNT], recent: [0; RECENT] };
+        let mut states = Self { run_limit, strict: [0; 4 * COUNT], formal: [0; 4 * COUNT] };
         let broken = states.broken();
         states.strict.fill(broken);
         for state in 0..broken {
@@ -43,24 +37,7 @@ impl States {
                 };
             }
         }
-        for recent in 0..RECENT as u8 {
-            let [last, before, first] = [recent & 3, recent >> 2 & 3, recent >> 4];
-            let run = if before == last { 2 + u8::from(first == last) } else { 1 };
-            states.recent[usize::from(recent)] = last * run_limit + run.min(run_limit);
-        }
         states
-    }
-
-    /// What the last three symbols are after the first one: it is no run with those that were not there.
-    pub(super) fn recent_after(first: u8) -> u8 {
-        let symbol = first & 3;
-        (21 * (symbol ^ 1)) << 2 | symbol
-    }
-
-    /// The state after three symbols, the last one in the lowest bits, of a word without runs that are too long.
-    #[inline]
-    pub(super) fn of_recent(&self, recent: u8) -> u8 {
-        self.recent[usize::from(recent) % RECENT]
     }
 
     /// Where tables have what belongs to a state and a symbol.

@@ -198,6 +198,17 @@ pub(super) fn div_rem(limbs: &mut [u64], divisor: u32) -> u32 {
     remainder as u32
 }
 
+/// Runs an expression with a number as a constant, which must be one of those given.
+macro_rules! with_constant {
+    ($number:expr, $name:ident in [$($value:literal)+] => $run:expr) => {
+        match $number {
+            $($value => { const $name: usize = $value; $run })+
+            other => unreachable!("{other} is none of the constants"),
+        }
+    };
+}
+pub(super) use with_constant;
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

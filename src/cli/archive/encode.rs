@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 use kilobase::codecs::archive::encode::{Counts, Pool, Source};
@@ -162,6 +163,8 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let counts = if let Some(file) = args.file() {
         let mut out = AtomicFile::create(file, args.force)?;
         let counts = pool.write(&mut out, |strands| progress.inc(strands))?;
+        // What is still buffered may not fit on the disk: a manifest without its pool would be in the way of the next run.
+        out.flush().with_context(|| shown(Some(file)))?;
         if let Some(path) = args.manifest() {
             let mut beside = AtomicFile::create(&path, args.force)?;
             beside.write_all(manifest.as_bytes())?;
