@@ -1,5 +1,7 @@
 use std::hash::BuildHasher;
 
+use memmap2::MmapMut;
+
 /// Ids remembered for the duplicate check: hashes of 2^20 are 16 MB, whatever the length of the file.
 pub const IDS_KEPT: usize = 1 << 20;
 
@@ -9,17 +11,62 @@ pub const IDS_KEPT: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Ids {
     hasher: foldhash::quality::RandomState,
-    /// Of a power of two of places, half of them free at least; 0 is a free place.
-    table: Vec<u64>,
+    table: Table,
     kept: usize,
 }
+
+/// Places of hashes, a power of two of them, half of them free at least; 0 is a free place.
+///
+/// It is looked into at random, so that the system is asked for large pages: in small ones each look would first have to find
+/// its page.
+#[derive(Debug)]
+struct Table(MmapMut);
+
+impl Table {
+    /// # Panics
+    /// Where memory runs out, as allocation does everywhere else.
+    fn new(places: usize) -> Self {
+        let memory = MmapMut::map_anon(8 * places).expect("there is memory");
+        #[cfg(target_os = "linux")]
+        if places == LARGEST {
+            let _ = memory.advise(memmap2::Advice::HugePage);
+        }
+        Self(memory)
+    }
+
+    #[inline]
+    fn places(&self) -> &[[u8; 8]] {
+        self.0.as_chunks().0
+    }
+
+    /// The place where a look for a hash begins.
+    #[inline]
+    fn home(&self, hash: u64) -> usize {
+        hash as usize & (self.places().len() - 1)
+    }
+
+    #[inline]
+    fn get(&self, at: usize) -> u64 {
+        u64::from_ne_bytes(self.places()[at])
+    }
+
+    #[inline]
+    fn set(&mut self, at: usize, hash: u64) {
+        self.0.as_chunks_mut().0[at] = hash.to_ne_bytes();
+    }
+}
+
+/// Places of the first table.
+const FEW: usize = 1 << 13;
+/// Places of the second one.
+const LARGEST: usize = 2 * IDS_KEPT;
 
 /// How many are looked up at a time.
 const TOGETHER: usize = 32;
 
 impl Default for Ids {
     fn default() -> Self {
-        Self { hasher: foldhash::quality::RandomState::default(), table: vec![0; 1 << 8], kept: 0 }
+        Self { hasher: foldhash::quality::RandomState::default(), table: Table::new(FEW), kept: 0 }
     }
 }
 
@@ -39,8 +86,7 @@ impl Ids {
         for (number, some) in hashes.chunks(TOGETHER).enumerate() {
             self.make_room(some.len());
             // The accesses do not wait for each other, as they would among the branches below.
-            let mask = self.table.len() - 1;
-            let near = some.iter().fold(0, |near, &hash| near ^ self.table[hash as usize & mask]);
+            let near = some.iter().fold(0, |near, &hash| near ^ self.table.get(self.table.home(hash)));
             std::hint::black_box(near);
             for (at, &hash) in some.iter().enumerate() {
                 if !self.insert(hash.max(1)) {
@@ -52,31 +98,33 @@ impl Ids {
 
     /// False when it is there.
     fn insert(&mut self, hash: u64) -> bool {
-        let mask = self.table.len() - 1;
-        let mut at = hash as usize & mask;
-        while self.table[at] != 0 {
-            if self.table[at] == hash {
-                return false;
+        let mut at = self.table.home(hash);
+        loop {
+            match self.table.get(at) {
+                0 => break,
+                there if there == hash => return false,
+                _ => at = self.table.home(at as u64 + 1),
             }
-            at = (at + 1) & mask;
         }
         if self.kept < IDS_KEPT {
-            self.table[at] = hash;
+            self.table.set(at, hash);
             self.kept += 1;
         }
         true
     }
 
     fn make_room(&mut self, more: usize) {
-        let needed = 2 * (self.kept + more).min(IDS_KEPT);
-        if needed <= self.table.len() {
+        if 2 * (self.kept + more).min(IDS_KEPT) <= self.table.places().len() {
             return;
         }
-        let larger = vec![0; needed.next_power_of_two().max(4 * self.table.len()).min(2 * IDS_KEPT)];
-        let old = std::mem::replace(&mut self.table, larger);
+        // Few records stay in a small table; with more it is at its largest at once, and ids move a single time.
+        let old = std::mem::replace(&mut self.table, Table::new(LARGEST));
         self.kept = 0;
-        for hash in old.into_iter().filter(|&hash| hash != 0) {
-            self.insert(hash);
+        for &hash in old.places() {
+            let hash = u64::from_ne_bytes(hash);
+            if hash != 0 {
+                self.insert(hash);
+            }
         }
     }
 }
@@ -96,7 +144,7 @@ mod tests {
         }
         // 0 is kept as 1.
         assert!(repeated.is_empty());
-        assert_eq!(ids.table.len(), 2 * IDS_KEPT);
+        assert_eq!(ids.table.places().len(), LARGEST);
         ids.take(&[numbers[5], 77, numbers[IDS_KEPT - 1], numbers[IDS_KEPT], 77], |at| repeated.push(at));
         assert_eq!(repeated, [0, 2], "beyond the limit nothing is kept");
         let mut few = Ids::default();

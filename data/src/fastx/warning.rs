@@ -133,12 +133,11 @@ impl Warnings {
             first.get_or_insert(at);
         });
         let Some(at) = first else { return };
-        match self.list.iter_mut().find(|warning| warning.kind == WarningKind::DuplicateId) {
-            Some(warning) => warning.count += count,
-            None => {
-                let record = record + at as u64;
-                self.list.push(Warning { kind: WarningKind::DuplicateId, count, record, id: id(at) });
-            }
+        let kind = WarningKind::DuplicateId;
+        if let Some(warning) = self.list.iter_mut().find(|warning| warning.kind == kind) {
+            warning.count += count;
+        } else {
+            self.list.push(Warning { kind, count, record: record + at as u64, id: id(at) });
         }
     }
 }

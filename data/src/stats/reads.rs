@@ -116,7 +116,7 @@ impl Part {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn note(&mut self, plain: &plain::Plain, record: &[u8], hasher: &RandomState) {
         self.sums.lengths.add(plain.letters as u64);
         self.hashes.push(hasher.hash_one(&record[plain.id()]));
@@ -134,12 +134,13 @@ fn guess(text: &[u8], at: usize) -> Option<usize> {
 }
 
 #[cfg(target_arch = "x86_64")]
+#[allow(clippy::inline_always, reason = "what is not inlined is compiled without the instructions")]
 mod blocks {
     use foldhash::quality::RandomState;
 
     use super::{Part, Sums};
     use crate::alphabet::Counts;
-    use crate::alphabet::scan::block::{Avx2, Avx512, Block, first as lanes};
+    use crate::alphabet::scan::block::{Avx2, Avx512, Block};
     use crate::fastx::fastq::plain::blocks::{first, load};
     use crate::stats::Quality;
 
@@ -166,9 +167,8 @@ mod blocks {
     /// The processor is of the block's kind.
     #[inline(always)]
     unsafe fn read<B: Block>(part: &mut Part, text: &[u8], until: usize, limit: usize, hasher: &RandomState) {
-        let mut letters = Letters::default();
         // SAFETY: as this function says.
-        let mut scores = unsafe { Scores::<B>::new() };
+        let mut sums = unsafe { Blocks::<B>::new() };
         while part.end < until {
             let record = &text[part.end..];
             // SAFETY: as this function says.
@@ -176,88 +176,101 @@ mod blocks {
                 break;
             };
             let (sequence, quality) = (plain.sequence().start, plain.quality().start);
-            for at in (0..plain.letters).step_by(64) {
-                let count = plain.letters - at;
+            let mut at = 0;
+            while at < plain.letters {
                 // SAFETY: as this function says.
                 let (bases, marks) =
                     unsafe { (load::<B>(record, sequence + at), load::<B>(record, quality + at)) };
-                letters.add(bases, count);
-                scores.add(marks, count);
+                sums.add(bases, marks, plain.letters - at);
+                at += 64;
             }
-            letters.all += plain.letters as u64;
+            sums.letters += plain.letters as u64;
             part.note(&plain, record, hasher);
         }
-        let Sums { letters: sum, quality, .. } = &mut part.sums;
-        sum.merge(letters.counts());
-        quality.merge(&scores.quality(letters.all));
+        sums.give(&mut part.sums);
     }
 
-    #[derive(Default)]
-    struct Letters {
-        /// Of `A C G T N` and lower case.
-        sums: [u64; 6],
-        all: u64,
-    }
+    /// `A C G T N`, lower case, scores from 20 and from 30 on.
+    const KINDS: usize = 8;
 
-    impl Letters {
-        /// Adds the first `count` letters.
-        #[inline(always)]
-        fn add(&mut self, letters: impl Block, count: usize) {
-            let upper = letters.upper();
-            for (sum, letter) in self.sums.iter_mut().zip(*b"ACGTN") {
-                *sum += u64::from((upper.equal(letter) & lanes(count)).count_ones());
-            }
-            self.sums[5] += u64::from((letters.within(b'a', b'z') & lanes(count)).count_ones());
-        }
-
-        fn counts(&self) -> Counts {
-            let [a, c, g, t, n, lower] = self.sums;
-            Counts { a, c, g, t, n, other: self.all - a - c - g - t - n, lower }
-        }
-    }
-
-    struct Scores<B: Block> {
-        sum: B::Sum,
+    /// Sums by the place in a block.
+    struct Blocks<B: Block> {
+        none: B,
+        /// Blocks since the counts, of a byte each, were added to the sums.
+        held: u8,
+        counts: [B; KINDS],
+        sums: [B::Sum; KINDS],
+        scores: B::Sum,
         lowest: B,
         highest: B,
-        at_least: [u64; 2],
+        letters: u64,
     }
 
-    impl<B: Block> Scores<B> {
+    impl<B: Block> Blocks<B> {
         /// # Safety
         ///
         /// The processor is of the block's kind.
         #[inline(always)]
         unsafe fn new() -> Self {
             // SAFETY: as this function says.
-            let (sum, lowest, highest) = unsafe { (B::nothing(), B::splat(u8::MAX), B::splat(0)) };
-            Self { sum, lowest, highest, at_least: [0; 2] }
-        }
-
-        /// Adds the first `count` marks.
-        #[inline(always)]
-        fn add(&mut self, marks: B, count: usize) {
-            for (sum, score) in self.at_least.iter_mut().zip([20, 30]) {
-                *sum += u64::from((marks.within(b'!' + score, b'~') & lanes(count)).count_ones());
-            }
-            self.lowest = marks.start(count, self.lowest).lower_of(self.lowest);
-            self.highest = marks.start(count, self.highest).higher_of(self.highest);
-            // SAFETY: there is a block already.
-            self.sum = marks.start(count, unsafe { B::splat(0) }).add_to(self.sum);
-        }
-
-        fn quality(&self, letters: u64) -> Quality {
-            let sum = B::total(self.sum) - letters * u64::from(b'!');
-            let lowest = self.lowest.bytes().into_iter().min().unwrap_or(u8::MAX);
-            let highest = self.highest.bytes().into_iter().max().unwrap_or(0);
-            Quality {
-                letters,
-                sum,
-                at_least_20: self.at_least[0],
-                at_least_30: self.at_least[1],
+            let (none, nothing, lowest) = unsafe { (B::splat(0), B::nothing(), B::splat(u8::MAX)) };
+            Self {
+                none,
+                held: 0,
+                counts: [none; KINDS],
+                sums: [nothing; KINDS],
+                scores: nothing,
                 lowest,
-                highest,
+                highest: none,
+                letters: 0,
             }
+        }
+
+        /// Adds the first `count` bases and marks, or all.
+        #[inline(always)]
+        fn add(&mut self, bases: B, marks: B, count: usize) {
+            if self.held == u8::MAX {
+                self.flush();
+            }
+            self.held += 1;
+            let (bases, lowest) = (bases.start(count, self.none), marks.start(count, self.lowest));
+            let marks = marks.start(count, self.none);
+            let upper = bases.upper();
+            for (counts, letter) in self.counts.iter_mut().zip(*b"ACGTN") {
+                *counts = upper.count_equal(letter, *counts);
+            }
+            // No code above upper case is anything but a lower-case letter.
+            self.counts[5] = bases.count_from(b'a', self.counts[5]);
+            self.counts[6] = marks.count_from(b'!' + 20, self.counts[6]);
+            self.counts[7] = marks.count_from(b'!' + 30, self.counts[7]);
+            self.lowest = self.lowest.lower_of(lowest);
+            self.highest = self.highest.higher_of(marks);
+            self.scores = marks.add_to(self.scores);
+        }
+
+        #[inline(always)]
+        fn flush(&mut self) {
+            for (counts, sum) in self.counts.iter_mut().zip(&mut self.sums) {
+                *sum = counts.add_to(*sum);
+                *counts = self.none;
+            }
+            self.held = 0;
+        }
+
+        #[inline(always)]
+        fn give(mut self, to: &mut Sums) {
+            self.flush();
+            let [a, c, g, t, n, lower, at_least_20, at_least_30] = self.sums.map(B::total);
+            let letters = self.letters;
+            to.letters.merge(Counts { a, c, g, t, n, other: letters - a - c - g - t - n, lower });
+            to.quality.merge(&Quality {
+                letters,
+                sum: B::total(self.scores) - letters * u64::from(b'!'),
+                at_least_20,
+                at_least_30,
+                lowest: self.lowest.bytes().into_iter().min().unwrap_or(u8::MAX),
+                highest: self.highest.bytes().into_iter().max().unwrap_or(0),
+            });
         }
     }
 }
@@ -344,8 +357,8 @@ mod tests {
             // Quality lines that look like headers and separators, a repeated name, and odd records here and there.
             let quality: String =
                 (0..length).map(|at| char::from(b"@+I!~"[(at * number + at) % 5])).collect();
-            let id = if number % 40_000 == 0 { 7 } else { number };
-            let end = if number % 30_000 == 0 { "\r\n" } else { "\n" };
+            let id = if number.is_multiple_of(40_000) { 7 } else { number };
+            let end = if number.is_multiple_of(30_000) { "\r\n" } else { "\n" };
             text.extend_from_slice(
                 format!("@r{id} {quality}{end}{bases}{end}+{end}{quality}{end}").as_bytes(),
             );

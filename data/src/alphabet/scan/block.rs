@@ -2,14 +2,17 @@
 //!
 //! Code that is generic in [`Block`] is inlined into a function that enables the instructions of one kind, see [`Kind`].
 
+#![allow(clippy::inline_always, reason = "what is not inlined is compiled without the instructions")]
+
 use std::arch::x86_64::{
     __m256i, __m512i, _mm_loadu_si128, _mm256_add_epi64, _mm256_and_si256, _mm256_andnot_si256,
     _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_max_epu8, _mm256_min_epu8, _mm256_movemask_epi8,
     _mm256_or_si256, _mm256_sad_epu8, _mm256_set_m128i, _mm256_set1_epi8, _mm256_setzero_si256,
-    _mm256_shuffle_epi8, _mm256_srli_epi16, _mm512_add_epi64, _mm512_and_si512, _mm512_andnot_si512,
-    _mm512_cmpeq_epi8_mask, _mm512_cmple_epu8_mask, _mm512_loadu_si512, _mm512_mask_mov_epi8,
-    _mm512_max_epu8, _mm512_min_epu8, _mm512_movepi8_mask, _mm512_permutex2var_epi8, _mm512_reduce_add_epi64,
-    _mm512_sad_epu8, _mm512_set1_epi8, _mm512_setzero_si512, _mm512_sub_epi8,
+    _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_sub_epi8, _mm512_add_epi64, _mm512_and_si512,
+    _mm512_andnot_si512, _mm512_cmpeq_epi8_mask, _mm512_cmpge_epu8_mask, _mm512_cmple_epu8_mask,
+    _mm512_loadu_si512, _mm512_mask_add_epi8, _mm512_mask_mov_epi8, _mm512_max_epu8, _mm512_min_epu8,
+    _mm512_movepi8_mask, _mm512_permutex2var_epi8, _mm512_reduce_add_epi64, _mm512_sad_epu8,
+    _mm512_set1_epi8, _mm512_setzero_si512, _mm512_sub_epi8,
 };
 
 use super::avx512::{LETTERS, Table};
@@ -86,6 +89,10 @@ pub(crate) trait Block: Copy {
     fn lower_of(self, other: Self) -> Self;
     /// The higher of each two.
     fn higher_of(self, other: Self) -> Self;
+    /// Adds 1 to a byte of `counts` where the byte here is `byte`.
+    fn count_equal(self, byte: u8, counts: Self) -> Self;
+    /// Adds 1 to a byte of `counts` where the byte here is `low` or more.
+    fn count_from(self, low: u8, counts: Self) -> Self;
     /// Adds all bytes to `sum`.
     fn add_to(self, sum: Self::Sum) -> Self::Sum;
     /// The whole of a sum.
@@ -172,6 +179,22 @@ impl Block for Avx512 {
     }
 
     #[inline(always)]
+    fn count_equal(self, byte: u8, counts: Self) -> Self {
+        here!({
+            let hits = _mm512_cmpeq_epi8_mask(self.0, _mm512_set1_epi8(byte as i8));
+            Self(_mm512_mask_add_epi8(counts.0, hits, counts.0, _mm512_set1_epi8(1)))
+        })
+    }
+
+    #[inline(always)]
+    fn count_from(self, low: u8, counts: Self) -> Self {
+        here!({
+            let hits = _mm512_cmpge_epu8_mask(self.0, _mm512_set1_epi8(low as i8));
+            Self(_mm512_mask_add_epi8(counts.0, hits, counts.0, _mm512_set1_epi8(1)))
+        })
+    }
+
+    #[inline(always)]
     fn add_to(self, sum: __m512i) -> __m512i {
         here!(_mm512_add_epi64(sum, _mm512_sad_epu8(self.0, _mm512_setzero_si512())))
     }
@@ -184,7 +207,7 @@ impl Block for Avx512 {
     #[inline(always)]
     fn bytes(self) -> [u8; 64] {
         // SAFETY: both are 64 bytes of any content.
-        unsafe { std::mem::transmute(self.0) }
+        unsafe { std::mem::transmute::<__m512i, [u8; 64]>(self.0) }
     }
 }
 
@@ -231,6 +254,7 @@ impl Avx2 {
     }
 
     /// A block of the same kind as this one.
+    #[allow(clippy::unused_self, reason = "that there is a block vouches for the processor")]
     #[inline(always)]
     fn all(self, byte: u8) -> Self {
         here!(Self::splat(byte))
@@ -313,6 +337,18 @@ impl Block for Avx2 {
     }
 
     #[inline(always)]
+    fn count_equal(self, byte: u8, counts: Self) -> Self {
+        let hits = self.map(self.all(byte), |a, b| here!(_mm256_cmpeq_epi8(a, b)));
+        counts.map(hits, |a, b| here!(_mm256_sub_epi8(a, b)))
+    }
+
+    #[inline(always)]
+    fn count_from(self, low: u8, counts: Self) -> Self {
+        let hits = self.map(self.higher_of(self.all(low)), |a, b| here!(_mm256_cmpeq_epi8(a, b)));
+        counts.map(hits, |a, b| here!(_mm256_sub_epi8(a, b)))
+    }
+
+    #[inline(always)]
     fn add_to(self, sum: __m256i) -> __m256i {
         let [low, high] = self.0.map(|half| here!(_mm256_sad_epu8(half, _mm256_setzero_si256())));
         here!(_mm256_add_epi64(sum, _mm256_add_epi64(low, high)))
@@ -321,13 +357,13 @@ impl Block for Avx2 {
     #[inline(always)]
     fn total(sum: __m256i) -> u64 {
         // SAFETY: both are 32 bytes of any content.
-        let parts: [u64; 4] = unsafe { std::mem::transmute(sum) };
+        let parts = unsafe { std::mem::transmute::<__m256i, [u64; 4]>(sum) };
         parts.iter().sum()
     }
 
     #[inline(always)]
     fn bytes(self) -> [u8; 64] {
         // SAFETY: both are 64 bytes of any content.
-        unsafe { std::mem::transmute(self.0) }
+        unsafe { std::mem::transmute::<[__m256i; 2], [u8; 64]>(self.0) }
     }
 }

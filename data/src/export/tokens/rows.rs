@@ -160,16 +160,16 @@ mod tests {
     use super::*;
     use crate::tokenize::Span;
 
+    /// The record, its first and last base, and the lists.
+    type Row = (String, [i64; 2], Vec<Vec<i64>>);
+
     fn encoding(tokens: usize, first: u32) -> Encoding {
         let spans = (0..tokens).map(|at| Span { start: 3 * at, end: 3 * at + 3 }).collect();
         let ids = (first..).take(tokens).collect();
         Encoding { ids, spans, special: vec![false; tokens], type_ids: vec![0; tokens], second: None }
     }
 
-    fn read(
-        offsets: bool,
-        encodings: &[Encoding],
-    ) -> (SerializedFileReader<File>, Vec<(String, [i64; 2], Vec<Vec<i64>>)>) {
+    fn read(offsets: bool, encodings: &[Encoding]) -> (SerializedFileReader<File>, Vec<Row>) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.parquet");
         let options = Options { format: Format::Parquet, offsets, vocabulary: 1 << 21, force: false };

@@ -84,7 +84,10 @@ pub(crate) fn first_portable(text: &[u8]) -> Option<Plain> {
 }
 
 #[cfg(target_arch = "x86_64")]
+#[allow(clippy::inline_always, reason = "what is not inlined is compiled without the instructions")]
 pub(crate) mod blocks {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+
     use super::Plain;
     use crate::alphabet::scan::block::{Avx2, Avx512, Block, first as lanes};
 
@@ -116,6 +119,22 @@ pub(crate) mod blocks {
         unsafe { B::load(end.as_ptr()) }
     }
 
+    /// The same, and asks for what lies further on: where the next line begins is known only when this one was read, so that
+    /// nothing else would come from memory ahead of time.
+    ///
+    /// # Safety
+    ///
+    /// The processor is of the block's kind.
+    #[inline(always)]
+    unsafe fn load_ahead<B: Block>(text: &[u8], at: usize) -> B {
+        const AHEAD: usize = 2048;
+        // SAFETY: any address may be asked for; and as this function says.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(text.as_ptr().wrapping_add(at + AHEAD).cast());
+            load(text, at)
+        }
+    }
+
     #[cold]
     fn last(text: &[u8], at: usize) -> [u8; 64] {
         let mut block = [0; 64];
@@ -135,7 +154,7 @@ pub(crate) mod blocks {
         let (mut at, mut id) = (1, usize::MAX);
         let header = loop {
             // SAFETY: as this function says.
-            let block = unsafe { load::<B>(text, at) };
+            let block = unsafe { load_ahead::<B>(text, at) };
             let blanks = block.equal(b' ');
             if blanks != 0 {
                 id = id.min(at + blanks.trailing_zeros() as usize);
@@ -153,7 +172,7 @@ pub(crate) mod blocks {
         at = header + 1;
         let end = loop {
             // SAFETY: as this function says.
-            let odd = !unsafe { load::<B>(text, at) }.nucleotides();
+            let odd = !unsafe { load_ahead::<B>(text, at) }.nucleotides();
             if odd != 0 {
                 break at + odd.trailing_zeros() as usize;
             }
@@ -170,7 +189,7 @@ pub(crate) mod blocks {
         let mut odd = 0;
         for at in quality.clone().step_by(64) {
             // SAFETY: as this function says.
-            odd |= !unsafe { load::<B>(text, at) }.within(b'!', b'~') & lanes(quality.end - at);
+            odd |= !unsafe { load_ahead::<B>(text, at) }.within(b'!', b'~') & lanes(quality.end - at);
         }
         (odd == 0).then_some(plain)
     }
