@@ -125,6 +125,39 @@ fn unknown_letters_are_told_refused_or_allowed() {
     );
 }
 
+#[test]
+fn regions_are_read_in_place_of_records() {
+    let folder = folder(&[
+        ("genome.fa", b">chr1\nAACCGGTTAA\n>chr2\nGATTACA\n"),
+        ("genes.bed", b"#contig\nchr2\t0\t7\tall\nchr1\t2\t5\tback\t0\t-\n"),
+        ("past.bed", b"chr1\t0\t4\nchr1\t8\t11\n"),
+    ]);
+    let table = stdout(&folder, "tokenize genome.fa --bed genes.bed -t DEMO --no-special -q");
+    let cells: Vec<Vec<&str>> =
+        table.lines().skip(1).map(|line| line.split('\t').take(3).collect()).collect();
+    assert_eq!(cells, [["chr2:0-7", "0", "7"], ["chr1:2-5(-)", "0", "3"]]);
+    let document: serde_json::Value =
+        serde_json::from_str(&stdout(&folder, "stats genome.fa --bed genes.bed --json")).unwrap();
+    // GATTACA, and CCG complemented.
+    assert_eq!(document["files"][0]["a_c_g_t"], serde_json::json!([3, 2, 3, 2]));
+    kilobase(&folder, "stats genome.fa --bed past.bed").assert().code(1).stdout("").stderr(
+        predicate::str::contains("past.bed: line 2: ").and(predicate::str::contains("chr1 has 10 bases")),
+    );
+    kilobase(&folder, "stats - --bed genes.bed").assert().code(2);
+    kilobase(&folder, "stats genome.fa --bed none.bed").assert().code(3);
+}
+
+#[test]
+fn tokens_are_written_as_parquet() {
+    let folder = folder(&[("a.fa", b">a\nACGTACGTAC\n")]);
+    kilobase(&folder, "tokenize a.fa -t DEMO -o ids.parquet --offsets").assert().success();
+    let file = fs::read(folder.path().join("ids.parquet")).unwrap();
+    assert!(file.starts_with(b"PAR1") && file.ends_with(b"PAR1"));
+    assert!(folder.path().join("ids.parquet.meta.json").exists());
+    assert!(!folder.path().join("ids.parquet.index.tsv").exists());
+    kilobase(&folder, "tokenize a.fa -t DEMO --format parquet").assert().code(2);
+}
+
 fn ids_of_acgt(folder: &TempDir) -> String {
     fs::write(folder.path().join("acgt.fa"), ">x\nACGT\n").unwrap();
     let table = stdout(folder, "tokenize acgt.fa -t DEMO --no-special -q");

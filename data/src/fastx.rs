@@ -17,8 +17,9 @@
 mod ahead;
 pub(crate) mod error;
 mod fasta;
-mod fastq;
+pub(crate) mod fastq;
 pub(crate) mod header;
+mod ids;
 pub(crate) mod inflate;
 mod letters;
 pub(crate) mod lines;
@@ -29,11 +30,13 @@ pub(crate) mod text;
 mod warning;
 
 pub use error::{Error, Fault, Place};
+pub use ids::IDS_KEPT;
 pub use inflate::Damage;
+pub(crate) use reader::AtHand;
 pub use reader::{Alphabet, Builder, Reader};
 pub use record::Record;
 pub use sniff::Format;
-pub use warning::{IDS_KEPT, Warning, WarningKind};
+pub use warning::{Warning, WarningKind};
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,7 @@ use crate::fastx::{Error, Format, Reader, Record};
 
 mod lengths;
 mod quality;
+mod reads;
 
 pub use lengths::Lengths;
 pub use quality::Quality;
@@ -36,20 +37,34 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Reads to the end. `on_record` hears of each record's letters.
-    pub fn read(reader: &mut Reader, mut on_record: impl FnMut(u64)) -> Result<Self, Error> {
+    /// Reads to the end. `on_letters` hears of the letters of each record, or of many records together.
+    pub fn read(reader: &mut Reader, mut on_letters: impl FnMut(u64)) -> Result<Self, Error> {
         let mut stats = Self::default();
         let (mut record, mut counts) = (Record::default(), Counts::default());
-        while reader.count_record(&mut record, &mut counts)? {
-            stats.records += 1;
+        let (mut pace, mut reads) = (reads::Pace::default(), reads::Sums::default());
+        loop {
+            let mut before = reads.letters.total();
+            while reader.sum_plain(|text, hashes| pace.sum(text, hashes, &mut reads))? {
+                on_letters(reads.letters.total() - before);
+                before = reads.letters.total();
+            }
+            if !reader.count_record(&mut record, &mut counts)? {
+                break;
+            }
             stats.letters.merge(counts);
             stats.lengths.add(counts.total());
             if let Some(quality) = &record.quality {
                 stats.quality.get_or_insert_default().add(quality);
             }
-            on_record(counts.total());
+            on_letters(counts.total());
+        }
+        stats.letters.merge(reads.letters);
+        stats.lengths.merge(&reads.lengths);
+        if let Some(quality) = &mut stats.quality {
+            quality.merge(&reads.quality);
         }
         stats.format = reader.format();
+        (stats.records, _) = stats.lengths.sums();
         Ok(stats)
     }
 }

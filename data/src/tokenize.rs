@@ -24,7 +24,7 @@ mod special;
 pub mod train;
 
 pub use dynamic::merge_pairs;
-pub use encoding::{Encoding, Span};
+pub use encoding::{Encoding, Layout, Span};
 pub use error::{Error, VocabularyFault};
 pub use hf::HfTokenizer;
 pub use kmer::{KmerConfig, KmerTokenizer};
@@ -61,26 +61,27 @@ pub trait Tokenizer: Send + Sync {
     /// SHA-256 of what defines the tokenizer, in hexadecimal: results made by equal tokenizers can be compared.
     fn fingerprint(&self) -> &str;
 
-    /// What kind it is, for reports: `bpe`, `6-mer`.
+    /// What kind it is, for reports: `bpe`, `6-mer`, `overlapping 6-mer`.
     fn name(&self) -> &str;
+
+    /// How the tokens of a text lie.
+    fn layout(&self) -> Layout {
+        Layout::SideBySide
+    }
 }
 
 /// Loads the tokenizer of a model directory.
 ///
-/// `tokenizer.json` goes first; else `vocab.txt` with a `tokenizer_config.json` that asks for k-mers. Anything else is an
-/// error: a guess would give numbers that the model reads as other sequence.
+/// `tokenizer.json` goes first; else `vocab.txt` with a `tokenizer_config.json` that asks for k-mers, or with the vocabulary of
+/// the first DNABERT: the marks of BERT and all k-mers of one k, which overlap. Anything else is an error: a guess would give
+/// numbers that the model reads as other sequence.
 pub fn from_dir(dir: impl AsRef<Path>) -> Result<Box<dyn Tokenizer>, Error> {
     let dir = dir.as_ref();
     if dir.join("tokenizer.json").is_file() {
         return Ok(Box::new(HfTokenizer::from_dir(dir)?));
     }
-    let refuse = |class: Option<String>| Error::Unknown { dir: dir.display().to_string(), class };
     if !dir.join("tokenizer_config.json").is_file() || !dir.join("vocab.txt").is_file() {
-        return Err(refuse(None));
-    }
-    let config = KmerConfig::from_file(dir.join("tokenizer_config.json"))?;
-    if !config.is_kmer() {
-        return Err(refuse(config.tokenizer_class));
+        return Err(Error::Unknown { dir: dir.display().to_string(), class: None });
     }
     Ok(Box::new(KmerTokenizer::from_dir(dir)?))
 }
@@ -102,6 +103,17 @@ pub fn check_kmer_vocabulary(vocabulary: &[u8], k: u64, text: &[u8]) {
         if let Ok(encoding) = tokenizer.encode(text, true) {
             let covered: usize = encoding.spans.iter().map(Span::len).sum();
             assert_eq!(covered, text.len(), "every byte is in a token");
+        }
+    }
+    if let Ok(tokenizer) = KmerTokenizer::new(vocabulary, &KmerConfig::overlapping(k), "input") {
+        check(&tokenizer, text);
+        if let Ok(encoding) = tokenizer.encode(text, false) {
+            let ends = encoding.spans.first().zip(encoding.spans.last());
+            assert_eq!(
+                ends.map_or((0, 0), |(a, b)| (a.start, b.end)),
+                (0, text.len()),
+                "every byte is in a token"
+            );
         }
     }
 }
@@ -146,7 +158,7 @@ fn check(tokenizer: &dyn Tokenizer, text: &[u8]) {
         assert!((id as usize) < size, "special tokens are in the vocabulary");
     }
     let Ok(encoding) = tokenizer.encode(text, true) else { return };
-    encoding.check(text.len());
+    encoding.check(text.len(), tokenizer.layout());
     assert!(encoding.ids.iter().all(|&id| (id as usize) < size), "ids are in the vocabulary");
     if let Ok(bare) = tokenizer.encode(text, false) {
         assert!(bare.special.iter().all(|special| !special), "no special tokens unless asked for");

@@ -24,6 +24,10 @@ pub(crate) struct InputArgs {
     /// FASTA or FASTQ files, plain or gzip; - is standard input
     #[arg(value_name = "FILE")]
     pub(crate) inputs: Vec<PathBuf>,
+    /// Read the regions of a BED file, plain or gzip, in place of the records of the one FASTA file. Each is a record
+    /// contig:start-end; those on the strand - are complemented
+    #[arg(long, value_name = "BED")]
+    pub(crate) bed: Option<PathBuf>,
     /// Accept letters that are no nucleotide code; the tokenizer decides what becomes of them
     #[arg(long)]
     pub(crate) lenient: bool,
@@ -48,6 +52,9 @@ impl InputArgs {
     }
 
     fn sources_at(&self, terminal: bool) -> Result<Vec<Source>, Usage> {
+        if self.bed.is_some() && !matches!(&self.inputs[..], [file] if !is_dash(file)) {
+            return Err(Usage("--bed needs one FASTA file, which must not be standard input".to_owned()));
+        }
         if self.inputs.is_empty() {
             return if terminal {
                 Err(Usage("no input; name a file, or - for standard input".to_owned()))
@@ -228,6 +235,10 @@ mod tests {
         let both = parse("a.fa -").input.sources_at(true).unwrap();
         assert_eq!(both, [Source::File("a.fa".into()), Source::Stdin]);
         assert!(parse("- -").input.sources_at(false).is_err());
+        assert!(parse("a.fa --bed x.bed").input.sources_at(false).is_ok());
+        for other in ["--bed x.bed", "- --bed x.bed", "a.fa b.fa --bed x.bed"] {
+            assert!(parse(other).input.sources_at(false).is_err(), "{other}");
+        }
     }
 
     #[test]

@@ -145,7 +145,7 @@ impl Args {
             }
             return Ok(prompts);
         }
-        let input = InputArgs { inputs: self.inputs.clone(), lenient: false, upper: true };
+        let input = InputArgs { inputs: self.inputs.clone(), bed: None, lenient: false, upper: true };
         let mut prompts = Vec::new();
         let mut record = Record::default();
         for source in input.sources()? {

@@ -105,6 +105,9 @@ impl<'a> Records<'a> {
     pub(crate) fn metadata(&self, mut plan: Map<String, Value>, model: &str) -> Map<String, Value> {
         plan.insert("seed".to_owned(), self.ctx.seed.into());
         plan.insert("inputs".to_owned(), self.sources.iter().map(scan::name).collect());
+        if let Some(bed) = &self.args.input.bed {
+            plan.insert("bed".to_owned(), bed.display().to_string().into());
+        }
         plan.insert("model_name".to_owned(), model.into());
         plan
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use kilobase::data::alphabet::Counts;
 use kilobase::data::fastx::{self, Record};
+use kilobase::data::regions::Excerpts;
 use kilobase::data::window::Windows;
 use sha2::{Digest, Sha256};
 
@@ -103,12 +104,16 @@ pub(crate) fn names(sources: &[Source]) -> String {
     sources.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-/// Opens a source with the letters the user allows.
+/// Opens a source with the letters the user allows, or the regions of it that the user names.
 pub(crate) fn open(source: &Source, input: &InputArgs) -> anyhow::Result<fastx::Reader> {
     let alphabet = if input.lenient { fastx::Alphabet::Any } else { fastx::Alphabet::Iupac };
     let path = match source {
         Source::Stdin => PathBuf::from("-"),
         Source::File(path) => path.clone(),
     };
-    Ok(fastx::Reader::builder().alphabet(alphabet).open(path)?)
+    let options = fastx::Reader::builder().alphabet(alphabet);
+    match &input.bed {
+        Some(bed) => Ok(Excerpts::open(path, bed)?.into_reader(options)),
+        None => Ok(options.open(path)?),
+    }
 }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
 use clap::ValueEnum;
-use kilobase::data::export::tokens::{Options, Sequence, Writer, metadata};
-use kilobase::data::export::{AtomicFile, Format};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use kilobase::data::export::AtomicFile;
+use kilobase::data::export::tokens::{Format, Options, Sequence, Writer, metadata};
 use kilobase::data::fastx::Record;
 use kilobase::data::tokenize::{Encoding, Error, Tokenizer};
 use kilobase::data::window::Windows;
@@ -48,14 +49,18 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE", default_value = "-", help_heading = "Output")]
     output: PathBuf,
     /// Format of the output [default: by the suffix of the file; tsv for standard output]
-    #[arg(long, value_name = "FORMAT", value_parser = super::args::format_parser(), help_heading = "Output")]
+    #[arg(long, value_name = "FORMAT", value_parser = format_parser(), help_heading = "Output")]
     format: Option<Format>,
-    /// Also write which bases each token is: in tsv a line a token, in safetensors two more lists
+    /// Also write which bases each token is: in tsv a line a token, in parquet and safetensors two more lists
     #[arg(long, help_heading = "Output")]
     offsets: bool,
     /// Replace an output that exists
     #[arg(long, help_heading = "Output")]
     force: bool,
+}
+
+fn format_parser() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(Format::ALL.map(Format::name)).try_map(|name| name.parse::<Format>())
 }
 
 /// What becomes of bases that the tokenizer does not know.
@@ -80,7 +85,9 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
         (None, None) => Format::Tsv,
     };
     if args.offsets && format == Format::Npy {
-        return Err(Usage("--offsets: npy holds one array; write tsv or safetensors".to_owned()).into());
+        return Err(
+            Usage("--offsets: npy holds one array; write parquet, safetensors or tsv".to_owned()).into()
+        );
     }
     if file.is_none() && format != Format::Tsv {
         return Err(Usage(format!("{format} needs a file; name one with -o")).into());
@@ -95,7 +102,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     let tokenizer = tokenizer(Some(&args.tokenizer), &args.tokenizer)?;
     let k = tokenizer.name().strip_suffix("-mer").and_then(|k| k.parse::<usize>().ok());
     if args.trim && k.is_none() {
-        let reason = "--trim: the tokens of this tokenizer are of several lengths and leave no rest";
+        let reason = "--trim: the tokens of this tokenizer leave no rest";
         return Err(Usage(reason.to_owned()).into());
     }
     let options =
@@ -205,6 +212,7 @@ impl Job<'_> {
         totals.bases += window.bases.len() as u64;
         totals.tokens += encoding.len() as u64;
         let Some(unk) = self.tokenizer.special().unk else { return Ok(()) };
+        let mut counted = 0;
         for (at, span) in encoding
             .ids
             .iter()
@@ -226,7 +234,9 @@ impl Job<'_> {
                 );
             }
             totals.unknown += 1;
-            totals.unknown_bases += span.len() as u64;
+            // Tokens that overlap share bases.
+            totals.unknown_bases += span.end.saturating_sub(span.start.max(counted)) as u64;
+            counted = span.end;
         }
         Ok(())
     }

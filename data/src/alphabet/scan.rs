@@ -4,6 +4,8 @@ use super::{Counts, NUCLEOTIDE};
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod block;
 
 /// Counts the letters of whole or part lines; `None` when something but nucleotide codes and line feeds is among them.
 /// The second number is that of line feeds.

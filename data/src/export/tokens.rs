@@ -2,6 +2,7 @@
 //!
 //! - TSV: a line a sequence (`record start end tokens ids`), or with offsets a line a token (`record start end id`).
 //! - npy: one array of all ids, of 16 bits where the vocabulary fits, else of 32.
+//! - Parquet: a row a sequence, `record start end` and the list `ids`, with offsets `token_starts` and `token_ends`.
 //! - safetensors: `ids` (I32) and `cu_seqlens` (I64), and with offsets `starts` and `ends` (I64), the bases of each token.
 //!
 //! Beside npy and safetensors lies `OUT.index.tsv`, which tells for each sequence where its ids are, and beside every file
@@ -13,10 +14,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    AtomicFile, Error, Format, Result, index_path, metadata_path, npy, remove_if_there, safetensors, table,
-};
+use super::{AtomicFile, Error, Result, index_path, metadata_path, npy, remove_if_there, safetensors, table};
 use crate::tokenize::Encoding;
+
+mod format;
+mod rows;
+
+pub use format::Format;
+use rows::Rows;
 
 /// What a sequence of tokens is of.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +59,7 @@ pub struct Writer<'a> {
 enum Out<'a> {
     Table(Table<'a>),
     Arrays(Box<Arrays>),
+    Rows(Box<Rows>, PathBuf),
 }
 
 /// Lines go where they belong at once.
@@ -93,6 +99,9 @@ impl<'a> Writer<'a> {
         let out = AtomicFile::create(path, options.force)?;
         let out = if options.format == Format::Tsv {
             Out::Table(Table::File(out))
+        } else if options.format == Format::Parquet {
+            let rows = Rows::new(out, options.offsets).map_err(Error::io(path))?;
+            Out::Rows(Box::new(rows), path.to_owned())
         } else {
             let folder =
                 path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -160,6 +169,7 @@ impl<'a> Writer<'a> {
                 let (out, path) = table.writer();
                 out.write_all(line).map_err(Error::io(path))
             }
+            Out::Rows(rows, path) => rows.push(sequence, encoding).map_err(Error::io(&*path)),
             Out::Arrays(arrays) => {
                 let path = arrays.out.path().to_owned();
                 arrays.push(sequence, encoding, self.options, number, first).map_err(Error::io(path))
@@ -171,15 +181,9 @@ impl<'a> Writer<'a> {
     pub fn finish(self, metadata: &Map<String, Value>) -> Result<()> {
         match self.out {
             Out::Table(Table::Stream(out)) => out.flush().map_err(Error::io("-")),
-            Out::Table(Table::File(out)) => {
-                let path = out.path().to_owned();
-                let side = side_file(&path, metadata)?;
-                if self.options.force {
-                    remove_if_there(&path)?;
-                }
-                side.commit()?;
-                remove_if_there(&index_path(&path))?;
-                out.commit()
+            Out::Table(Table::File(out)) => commit(out, self.options, metadata),
+            Out::Rows(rows, path) => {
+                commit(rows.finish(metadata).map_err(Error::io(path))?, self.options, metadata)
             }
             Out::Arrays(mut arrays) => {
                 let path = arrays.out.path().to_owned();
@@ -196,6 +200,18 @@ impl<'a> Writer<'a> {
             }
         }
     }
+}
+
+/// Gives a file that tells all itself its name, and its metadata.
+fn commit(out: AtomicFile, options: Options, metadata: &Map<String, Value>) -> Result<()> {
+    let path = out.path().to_owned();
+    let side = side_file(&path, metadata)?;
+    if options.force {
+        remove_if_there(&path)?;
+    }
+    side.commit()?;
+    remove_if_there(&index_path(&path))?;
+    out.commit()
 }
 
 fn side_file(path: &Path, metadata: &Map<String, Value>) -> Result<AtomicFile> {

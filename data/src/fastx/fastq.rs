@@ -1,8 +1,9 @@
-use super::header::Header;
 use super::lines::Line;
 use super::reader::{Cursor, Failure};
 use super::{Alphabet, Fault, Record};
 use crate::alphabet::{self, scan};
+
+pub(crate) mod plain;
 
 /// Reads one FASTQ record of four lines; the next line is not empty.
 ///
@@ -51,34 +52,20 @@ pub(super) fn read(cursor: &mut Cursor, record: &mut Record) -> Result<(), Failu
     Ok(())
 }
 
-/// Reads a record whose four lines are at hand and without anything odd; false, and nothing read, when it is another.
+/// Reads a record that is plain and at hand; false, and nothing read, when it is another.
 fn read_at_hand(cursor: &mut Cursor, record: &mut Record) -> Result<bool, Failure> {
     let (alphabet, limit) = (cursor.alphabet, cursor.limit);
     let text = cursor.lines.at_hand()?;
-    let mut rest = text;
-    let mut line = || {
-        let (line, after) = rest.split_at_checked(memchr::memchr(b'\n', rest)?)?;
-        rest = &after[1..];
-        Some(line)
-    };
-    let (Some(header), Some(sequence), Some(b"+"), Some(quality)) = (line(), line(), line(), line()) else {
+    let Some(plain) = plain::first(text).filter(|plain| plain.longest() <= limit) else { return Ok(false) };
+    if alphabet != Alphabet::Iupac {
         return Ok(false);
-    };
-    // A carriage return is in none of these sets.
-    let plain = matches!(sequence, [first, ..] if *first != b'+')
-        && sequence.len() == quality.len()
-        && header.len().max(sequence.len()) <= limit
-        && alphabet == Alphabet::Iupac
-        && scan::is_nucleotides(sequence)
-        && scan::is_visible(quality);
-    let [b'@', header @ ..] = header else { return Ok(false) };
-    let Some((id, description)) = Header::plain(header).filter(|_| plain) else { return Ok(false) };
-    record.id.push_str(id);
-    record.description.push_str(description);
-    record.sequence.extend_from_slice(sequence);
-    record.quality.get_or_insert_default().extend_from_slice(quality);
-    let count = text.len() - rest.len();
-    cursor.lines.take(count, 4, 0);
+    }
+    let string = |range| std::str::from_utf8(&text[range]).unwrap_or_default();
+    record.id.push_str(string(plain.id()));
+    record.description.push_str(string(plain.description()).trim_ascii());
+    record.sequence.extend_from_slice(&text[plain.sequence()]);
+    record.quality.get_or_insert_default().extend_from_slice(&text[plain.quality()]);
+    cursor.lines.take(plain.bytes(), 4, 0);
     cursor.replaced = false;
     Ok(true)
 }

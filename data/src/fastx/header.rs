@@ -11,18 +11,6 @@ pub(crate) struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// Id and description of a line of visible ASCII characters and blanks; nothing for any other.
-    #[allow(clippy::needless_bitwise_bool, reason = "no branches: the compiler makes vectors of it")]
-    pub(crate) fn plain(line: &'a [u8]) -> Option<(&'a str, &'a str)> {
-        let blank_or_visible = |&byte: &u8| byte.wrapping_sub(b' ') <= b'~' - b' ';
-        if !line.iter().fold(true, |plain, byte| plain & blank_or_visible(byte)) {
-            return None;
-        }
-        let line = std::str::from_utf8(line).ok()?;
-        let (id, description) = line.split_at(memchr::memchr(b' ', line.as_bytes()).unwrap_or(line.len()));
-        Some((id, description.trim_ascii()))
-    }
-
     pub(crate) fn parse(line: &'a [u8]) -> Result<Self, Fault> {
         if memchr::memchr(b'\r', line).is_some() {
             return Err(Fault::CarriageReturn);

@@ -110,6 +110,7 @@ impl Builder {
             number: 0,
             warnings: Warnings::default(),
             oddities: Arc::default(),
+            hashes: Vec::new(),
         }
     }
 }
@@ -139,6 +140,19 @@ pub struct Reader {
     number: u64,
     warnings: Warnings,
     oddities: Arc<Oddities>,
+    /// Of [`sum_plain`](Self::sum_plain), kept for its memory.
+    hashes: Vec<u64>,
+}
+
+/// Text in which records may be read without the reader.
+pub(crate) struct AtHand<'a> {
+    pub(crate) text: &'a [u8],
+    /// Whether parts of it may be given to other threads.
+    pub(crate) whole: bool,
+    /// The longest line.
+    pub(crate) limit: usize,
+    /// Of ids.
+    pub(crate) hasher: foldhash::quality::RandomState,
 }
 
 const FOREIGN: [sniff::Magic; 3] = [(b"##file", "VCF"), (b"BAM\x01", "BAM"), (b"CRAM", "CRAM")];
@@ -205,9 +219,46 @@ impl Reader {
         outcome
     }
 
+    /// Gives the text at hand to `sum`, when it is that of a FASTQ file between two records. `sum` reads some of the plain
+    /// records that the text begins with, none among them of a line above the limit, appends the hash of each id, and tells
+    /// their bytes. False when none was read.
+    pub(crate) fn sum_plain(
+        &mut self,
+        sum: impl FnOnce(&AtHand<'_>, &mut Vec<u64>) -> usize,
+    ) -> Result<bool, Error> {
+        let Source::Text(Format::Fastq, cursor) = &mut self.source else { return Ok(false) };
+        if cursor.alphabet != Alphabet::Iupac {
+            return Ok(false);
+        }
+        let (limit, whole) = (cursor.limit, cursor.lines.inner().is_whole());
+        let text = match cursor.lines.at_hand() {
+            Ok(text) => text,
+            Err(source) => {
+                let outcome = Err(self.io_error(source));
+                self.note_end(&outcome);
+                return outcome;
+            }
+        };
+        let mut hashes = std::mem::take(&mut self.hashes);
+        hashes.clear();
+        let bytes = sum(&AtHand { text, whole, limit, hasher: self.warnings.hasher() }, &mut hashes);
+        let (text, records) = (&text[..bytes], hashes.len() as u64);
+        self.warnings.look_up();
+        self.warnings.note_hashes(self.number + 1, &hashes, |at| {
+            let header = text.split(|&byte| byte == b'\n').nth(4 * at).unwrap_or_default();
+            let id = header.split(|&byte| byte == b' ').next().unwrap_or_default();
+            String::from_utf8_lossy(id.strip_prefix(b"@").unwrap_or(id)).into_owned()
+        });
+        cursor.lines.take(bytes, 4 * records, 0);
+        self.number += records;
+        self.hashes = hashes;
+        Ok(bytes > 0)
+    }
+
     fn note_end(&mut self, outcome: &Result<bool, Error>) {
         if !matches!(outcome, Ok(true)) {
             self.source = Source::Done;
+            self.warnings.look_up();
             for (odd, kind) in [
                 (&self.oddities.trailing, WarningKind::TrailingBytes),
                 (&self.oddities.no_end_block, WarningKind::NoEndBlock),

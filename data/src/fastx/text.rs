@@ -79,17 +79,21 @@ impl Text {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
+        if matches!(self.more, More::Nothing) {
+            return Ok(None);
+        }
+        // The memory of what was read is used again.
+        let mut bytes = Vec::new();
+        if let Stretch::Owned(read) = &mut self.now
+            && self.at == read.len()
+        {
+            bytes = std::mem::take(read);
+            self.at = 0;
+        }
         match &mut self.more {
             More::Nothing => Ok(None),
-            More::Ahead(ahead) => ahead.next(),
+            More::Ahead(ahead) => ahead.next(bytes),
             More::Stream(inner) => {
-                let mut bytes = Vec::new();
-                if let Stretch::Owned(read) = &mut self.now
-                    && self.at == read.len()
-                {
-                    bytes = std::mem::take(read);
-                    self.at = 0;
-                }
                 bytes.resize(BUFFER, 0);
                 let count = loop {
                     match inner.read(&mut bytes) {

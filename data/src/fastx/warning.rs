@@ -1,6 +1,6 @@
-use std::collections::HashSet;
 use std::fmt;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+
+use super::ids::Ids;
 
 /// Something odd that is read all the same. There is one a kind and file, with a count: the list stays short.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Warning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WarningKind {
-    /// Records with an id that an earlier record has. Checked against the first [`IDS_KEPT`] different ids only.
+    /// Records with an id that an earlier record has. Checked against the first [`IDS_KEPT`](super::IDS_KEPT) different ids only.
     DuplicateId,
     /// Records without an id.
     EmptyId,
@@ -55,16 +55,27 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Ids remembered for the duplicate check: 2^20 hashes are about 18 MB, whatever the length of the file.
-pub const IDS_KEPT: usize = 1 << 20;
-
 /// Collects warnings of one file.
 #[derive(Debug, Default)]
 pub(super) struct Warnings {
     list: Vec<Warning>,
-    ids: HashSet<u64, BuildHasherDefault<AsIs>>,
-    hasher: foldhash::quality::RandomState,
+    ids: Ids,
+    waiting: Waiting,
 }
+
+/// Ids that were not looked up yet: many at a time are faster.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// The record of the first one.
+    record: u64,
+    hashes: Vec<u64>,
+    /// One after the other, and where each ends.
+    names: String,
+    ends: Vec<usize>,
+}
+
+/// Ids that wait at most.
+const WAITING: usize = 64;
 
 impl Warnings {
     pub(super) fn as_slice(&self) -> &[Warning] {
@@ -78,33 +89,55 @@ impl Warnings {
         }
     }
 
-    /// Looks at the id of a new record. Two different ids among a million share a hash in one file of about 3 * 10^7.
+    /// Takes the id of a new record; [`look_up`](Self::look_up) must follow the last one.
     pub(super) fn note_id(&mut self, record: u64, id: &str) {
         if id.is_empty() {
+            self.look_up(); // those that wait are of records one after the other
             return self.note(WarningKind::EmptyId, record, id);
         }
-        let hash = self.hasher.hash_one(id);
-        let is_full = self.ids.len() >= IDS_KEPT;
-        if if is_full { self.ids.contains(&hash) } else { !self.ids.insert(hash) } {
-            self.note(WarningKind::DuplicateId, record, id);
+        let Waiting { record: first, hashes, names, ends } = &mut self.waiting;
+        if hashes.is_empty() {
+            *first = record;
+        }
+        hashes.push(self.ids.hash(id.as_bytes()));
+        names.push_str(id);
+        ends.push(names.len());
+        if hashes.len() >= WAITING {
+            self.look_up();
         }
     }
-}
 
-/// For keys that are hashes already, with a seed of their own.
-#[derive(Debug, Default)]
-struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn finish(&self) -> u64 {
-        self.0
+    /// Looks up the ids that wait.
+    pub(super) fn look_up(&mut self) {
+        let Waiting { record, hashes, names, ends } = std::mem::take(&mut self.waiting);
+        self.note_hashes(record, &hashes, |at| {
+            let start = at.checked_sub(1).map_or(0, |before| ends[before]);
+            names[start..ends[at]].to_owned()
+        });
+        self.waiting = Waiting { record: 0, hashes, names, ends };
+        self.waiting.hashes.clear();
+        self.waiting.names.clear();
+        self.waiting.ends.clear();
     }
 
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("keys are numbers of 64 bits");
+    /// What ids are hashed by.
+    pub(super) fn hasher(&self) -> foldhash::quality::RandomState {
+        self.ids.hasher()
     }
 
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
+    /// Takes the ids of records one after the other, of which `id` gives one.
+    pub(super) fn note_hashes(&mut self, record: u64, hashes: &[u64], id: impl Fn(usize) -> String) {
+        let (mut count, mut first) = (0, None);
+        self.ids.take(hashes, |at| {
+            count += 1;
+            first.get_or_insert(at);
+        });
+        let Some(at) = first else { return };
+        let kind = WarningKind::DuplicateId;
+        if let Some(warning) = self.list.iter_mut().find(|warning| warning.kind == kind) {
+            warning.count += count;
+        } else {
+            self.list.push(Warning { kind, count, record: record + at as u64, id: id(at) });
+        }
     }
 }

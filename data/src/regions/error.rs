@@ -1,5 +1,6 @@
 use std::io;
 
+use super::BedFault;
 use crate::fastx::error::Byte;
 use crate::fastx::{self, Damage, Fault};
 
@@ -145,6 +146,26 @@ pub enum Error {
         end: u64,
         /// Bases of the contig.
         length: u64,
+    },
+    /// A line of a BED file is no region.
+    #[error("{file}: line {line}: {fault}")]
+    Bed {
+        /// The file's name.
+        file: String,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        fault: BedFault,
+    },
+    /// A region of a BED file is not in the genome.
+    #[error("{file}: line {line}: {source}")]
+    Region {
+        /// The BED file's name.
+        file: String,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with the region.
+        source: Box<Self>,
     },
     /// The file, read from its beginning to its end, is not FASTA.
     #[error(transparent)]

@@ -13,16 +13,30 @@ const SHORT: u64 = 1 << 12;
 
 impl Lengths {
     /// Counts a record.
+    #[inline]
     pub fn add(&mut self, length: u64) {
+        match self.short.get_mut(length as usize) {
+            Some(count) => *count += 1,
+            None => self.add_many(length, 1),
+        }
+    }
+
+    #[cold]
+    fn add_many(&mut self, length: u64, count: u64) {
         if length >= SHORT {
-            *self.long.entry(length).or_default() += 1;
+            *self.long.entry(length).or_default() += count;
             return;
         }
         let at = length as usize;
         if at >= self.short.len() {
             self.short.resize(at + 1, 0);
         }
-        self.short[at] += 1;
+        self.short[at] += count;
+    }
+
+    /// Adds what was counted elsewhere.
+    pub(super) fn merge(&mut self, other: &Self) {
+        other.iter().for_each(|(length, count)| self.add_many(length, count));
     }
 
     /// Each length that occurs, ascending, and how often it does.
@@ -57,7 +71,8 @@ impl Lengths {
         })
     }
 
-    fn sums(&self) -> (u64, u128) {
+    /// Records and letters.
+    pub(super) fn sums(&self) -> (u64, u128) {
         self.iter().fold((0, 0), |(records, letters), (length, count)| {
             (records + count, letters + u128::from(length) * u128::from(count))
         })

@@ -9,8 +9,8 @@ pub struct Quality {
     pub at_least_20: u64,
     /// Letters with a score of 30 and more: an error in 1000.
     pub at_least_30: u64,
-    lowest: u8,
-    highest: u8,
+    pub(super) lowest: u8,
+    pub(super) highest: u8,
 }
 
 impl Default for Quality {
@@ -36,6 +36,16 @@ impl Quality {
             self.lowest = block.iter().fold(self.lowest, |lowest, &letter| lowest.min(letter));
             self.highest = block.iter().fold(self.highest, |highest, &letter| highest.max(letter));
         }
+    }
+
+    /// Adds what was summed elsewhere.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.letters += other.letters;
+        self.sum += other.sum;
+        self.at_least_20 += other.at_least_20;
+        self.at_least_30 += other.at_least_30;
+        self.lowest = self.lowest.min(other.lowest);
+        self.highest = self.highest.max(other.highest);
     }
 
     /// The mean score; none without letters.

@@ -19,6 +19,16 @@ impl Span {
     }
 }
 
+/// How the tokens of a text lie.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// One after the other.
+    #[default]
+    SideBySide,
+    /// Each begins one letter after the one before, and shares the others with it.
+    Overlapping,
+}
+
 /// Tokens of a text: four lists of the same length.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Encoding {
@@ -58,17 +68,24 @@ impl Encoding {
     }
 
     /// Asserts what holds for the encoding of any single text of `length` bytes.
-    pub(super) fn check(&self, length: usize) {
+    pub(super) fn check(&self, length: usize, layout: Layout) {
         let tokens = self.ids.len();
         assert!(self.spans.len() == tokens && self.special.len() == tokens && self.type_ids.len() == tokens);
-        let mut end = 0;
-        for (span, special) in self.spans.iter().zip(&self.special) {
+        let mut before: Option<Span> = None;
+        for (&span, special) in self.spans.iter().zip(&self.special) {
             assert!(span.start <= span.end && span.end <= length, "spans lie in the text");
             if *special {
                 assert!(span.is_empty(), "added tokens stand for no text");
-            } else {
-                assert!(span.start >= end, "tokens follow each other");
-                end = span.end;
+                continue;
+            }
+            if let Some(before) = before.replace(span) {
+                match layout {
+                    Layout::SideBySide => assert!(span.start >= before.end, "tokens follow each other"),
+                    Layout::Overlapping => assert!(
+                        span.start > before.start && span.start <= before.end && span.end > before.end,
+                        "each token goes on after the one before, and leaves nothing out"
+                    ),
+                }
             }
         }
     }

@@ -147,6 +147,14 @@ pub enum VocabularyFault {
         /// The largest length that is accepted.
         largest: u64,
     },
+    /// K-mers lie neither side by side nor one letter apart.
+    #[error("a stride of {found}, expected 1 or {k}")]
+    Stride {
+        /// The stride given.
+        found: u64,
+        /// The length of k-mers.
+        k: usize,
+    },
     /// Not every k-mer has an id, so that sequence would become unknown tokens.
     #[error("the vocabulary has {found} of the {expected} {k}-mers")]
     Incomplete {

@@ -1,19 +1,24 @@
 use std::path::Path;
 
 use super::file::{self, utf8};
-use super::{Encoding, Error, SpecialTokens, Tokenizer};
+use super::{Encoding, Error, Layout, SpecialTokens, Tokenizer};
 
 mod config;
+mod overlapping;
 mod vocabulary;
 
 pub use config::KmerConfig;
-use vocabulary::Vocabulary;
+use vocabulary::{Vocabulary, k_of_bert};
 
-/// K-mers side by side, as the GENERator models read DNA.
+/// K-mers of DNA, side by side as the GENERator models read it, or overlapping as the first DNABERT does.
 ///
-/// From left to right, at each place: a special token written out, else the next run of at most k letters `A` to `Z`,
+/// Side by side, from left to right, at each place: a special token written out, else the next run of at most k letters `A` to `Z`,
 /// else one character. What has no id becomes the unknown token: a k-mer with `N`, a tail shorter than k, each lower-case
 /// letter, each space. The frame is kept over a k-mer with `N` and starts anew after anything that is not `A` to `Z`.
+///
+/// Overlapping, there is a token for each k letters of the text, whatever they are; those with anything but `A C G T` are
+/// unknown. A text of fewer than k letters is one unknown token, where DNABERT's scripts give none: no base is lost without
+/// a word. Special tokens written out are text, and texts of more than 510 k-mers stay whole.
 #[derive(Debug)]
 pub struct KmerTokenizer {
     vocabulary: Vocabulary,
@@ -21,30 +26,44 @@ pub struct KmerTokenizer {
     unk: u32,
     start: Option<u32>,
     end: Option<u32>,
+    layout: Layout,
     fingerprint: String,
     name: String,
 }
 
 impl KmerTokenizer {
-    /// Loads `vocab.txt` and `tokenizer_config.json`.
+    /// Loads `vocab.txt` and `tokenizer_config.json`, as [`from_dir`](super::from_dir) says.
     pub fn from_dir(dir: impl AsRef<Path>) -> Result<Self, Error> {
         let dir = dir.as_ref();
-        let vocabulary = dir.join("vocab.txt");
-        let config = KmerConfig::from_file(dir.join("tokenizer_config.json"))?;
-        Self::new(&file::read(&vocabulary)?, &config, &vocabulary.display().to_string())
+        let path = dir.join("vocab.txt");
+        let mut config = KmerConfig::from_file(dir.join("tokenizer_config.json"))?;
+        let vocabulary = file::read(&path)?;
+        if !config.is_kmer() {
+            let k = config.is_bert().then(|| k_of_bert(&vocabulary)).flatten();
+            let Some(k) = k else {
+                return Err(Error::Unknown { dir: dir.display().to_string(), class: config.tokenizer_class });
+            };
+            config = KmerConfig { names: config.names, ..KmerConfig::overlapping(k) };
+        }
+        Self::new(&vocabulary, &config, &path.display().to_string())
     }
 
     /// Takes the content of a `vocab.txt`; `name` stands for it in messages.
     pub fn new(vocabulary: &[u8], config: &KmerConfig, name: &str) -> Result<Self, Error> {
         let fault = |fault| Error::Vocabulary { file: name.to_owned(), fault };
         let k = config.checked_k().map_err(fault)?;
+        let layout = config.layout(k).map_err(fault)?;
         let parsed = Vocabulary::parse(vocabulary, k).map_err(fault)?;
         let special = SpecialTokens::find(&config.names, |token| parsed.id(token));
         let unk = config.require("unknown", special.unk, "<oov>").map_err(fault)?;
         let start = config.start.then(|| config.require("start", special.start, "<s>")).transpose();
         let end = config.end.then(|| config.require("end", special.end, "</s>")).transpose();
         // What the marks are is part of what the tokenizer is: the same text gives other ids without them.
-        let settings = format!("k={k} start={} end={}", config.start, config.end);
+        let (kind, stride) = match layout {
+            Layout::SideBySide => ("", ""),
+            Layout::Overlapping => ("overlapping ", " stride=1"),
+        };
+        let settings = format!("k={k} start={} end={}{stride}", config.start, config.end);
         Ok(Self {
             vocabulary: parsed,
             special,
@@ -52,7 +71,8 @@ impl KmerTokenizer {
             start: start.map_err(fault)?,
             end: end.map_err(fault)?,
             fingerprint: file::sha256(&[vocabulary, settings.as_bytes()]),
-            name: format!("{k}-mer"),
+            layout,
+            name: format!("{kind}{k}-mer"),
         })
     }
 
@@ -65,6 +85,9 @@ impl KmerTokenizer {
 impl Tokenizer for KmerTokenizer {
     fn encode(&self, text: &[u8], add_special: bool) -> Result<Encoding, Error> {
         let text = utf8(text)?;
+        if self.layout == Layout::Overlapping {
+            return Ok(self.encode_overlapping(text, add_special));
+        }
         let mut encoding = Encoding::default();
         if let Some(start) = self.start.filter(|_| add_special) {
             // Scripts around these models write the mark into the text: it must not be there twice.
@@ -94,7 +117,9 @@ impl Tokenizer for KmerTokenizer {
         for &id in ids {
             let token = self.token(id).ok_or(Error::UnknownId { id, size: self.vocab_size() })?;
             if !self.special.is_frame(id) {
-                text.push_str(token);
+                let shared =
+                    if self.layout == Layout::Overlapping { overlapping::shared(&text, token) } else { 0 };
+                text.push_str(&token[shared..]);
             }
         }
         Ok(text)
@@ -118,5 +143,9 @@ impl Tokenizer for KmerTokenizer {
 
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn layout(&self) -> Layout {
+        self.layout
     }
 }

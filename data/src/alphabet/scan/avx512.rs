@@ -41,7 +41,7 @@ pub(super) fn count(sequence: &[u8]) -> Counts {
 
 /// The highest bit is set for letters that may be there.
 #[repr(align(64))]
-struct Table([[u8; 64]; 2]);
+pub(super) struct Table(pub(super) [[u8; 64]; 2]);
 
 const fn table(feed: bool) -> Table {
     let mut table = [[0; 64]; 2];
@@ -55,7 +55,7 @@ const fn table(feed: bool) -> Table {
     Table(table)
 }
 
-static LETTERS: Table = table(false);
+pub(super) static LETTERS: Table = table(false);
 static LETTERS_AND_FEED: Table = table(true);
 
 /// At most 64 bytes, with `fill` in the lanes that are left.

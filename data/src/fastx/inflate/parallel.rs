@@ -8,7 +8,7 @@ use std::thread;
 
 use super::input::Input;
 use super::{Inflate, Oddities, block_size};
-use crate::fastx::ahead::{Ahead, Place, Portion, pass_on};
+use crate::fastx::ahead::{Ahead, Place, Portion, Spare, pass_on};
 
 /// Blocks of at most 64 KiB of text each that one worker takes at a time.
 const BLOCKS: u64 = 8;
@@ -29,16 +29,18 @@ pub(in crate::fastx) fn blocks(
     let (jobs, queue) = sync_channel::<Job>(workers);
     let (order, places) = sync_channel(2 * workers);
     let queue = Arc::new(Mutex::new(queue));
+    let spare = Spare::default();
     for _ in 0..workers {
-        let queue = Arc::clone(&queue);
-        thread::Builder::new().name("inflate".to_owned()).spawn(move || work(&queue))?;
+        let (queue, spare) = (Arc::clone(&queue), spare.clone());
+        thread::Builder::new().name("inflate".to_owned()).spawn(move || work(&queue, &spare))?;
     }
-    let feed = move || hand_out(inner, &oddities, &jobs, &order);
+    let rest = spare.clone();
+    let feed = move || hand_out(inner, &oddities, &jobs, &order, &rest);
     thread::Builder::new().name("blocks".to_owned()).spawn(feed)?;
-    Ok(Ahead::new(places))
+    Ok(Ahead::new(places, spare))
 }
 
-fn work(queue: &Mutex<Receiver<Job>>) {
+fn work(queue: &Mutex<Receiver<Job>>, spare: &Spare) {
     let mut inflate = Inflate::new(Cursor::new(Vec::new()), Arc::default());
     loop {
         let Ok(job) = queue.lock().map_or_else(|poisoned| poisoned.into_inner().recv(), |queue| queue.recv())
@@ -46,14 +48,22 @@ fn work(queue: &Mutex<Receiver<Job>>) {
             return;
         };
         inflate.restart(Cursor::new(job.blocks), job.before);
-        let mut text = Vec::with_capacity(BLOCKS as usize * (1 << 16));
+        let mut text = spare.take();
+        text.clear();
+        text.reserve(BLOCKS as usize * (1 << 16));
         let failure = inflate.read_to_end(&mut text).err();
         // A reader that has gone wants no more.
         let _ = job.text.send(Portion { text, failure });
     }
 }
 
-fn hand_out(inner: impl Read, oddities: &Arc<Oddities>, jobs: &SyncSender<Job>, order: &SyncSender<Place>) {
+fn hand_out(
+    inner: impl Read,
+    oddities: &Arc<Oddities>,
+    jobs: &SyncSender<Job>,
+    order: &SyncSender<Place>,
+    spare: &Spare,
+) {
     let mut input = Input::new(inner);
     let (mut blocks, mut before, mut held, mut ends_empty) = (Vec::new(), 0, 0, true);
     loop {
@@ -83,7 +93,7 @@ fn hand_out(inner: impl Read, oddities: &Arc<Oddities>, jobs: &SyncSender<Job>, 
         before += held;
         held = 0;
         if size.is_none() {
-            return finish(input, before, ends_empty, oddities, order);
+            return finish(input, before, ends_empty, oddities, order, spare);
         }
     }
 }
@@ -104,6 +114,7 @@ fn finish(
     ends_empty: bool,
     oddities: &Arc<Oddities>,
     order: &SyncSender<Place>,
+    spare: &Spare,
 ) {
     let rest = input.ready();
     if rest.is_empty() || rest[..rest.len().min(2)] != [0x1f, 0x8b][..rest.len().min(2)] {
@@ -113,7 +124,7 @@ fn finish(
     }
     let mut inflate = Inflate::new(input.into_reader(), Arc::clone(oddities)).after(before);
     inflate.first_is_bgzf = before > 0;
-    pass_on(&mut inflate, order);
+    pass_on(&mut inflate, order, spare);
 }
 
 /// The size of the next block, made ready as a whole; none where there is no whole block.

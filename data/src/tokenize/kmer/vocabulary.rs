@@ -88,6 +88,11 @@ impl Vocabulary {
         Some((*found, self.tokens[*found as usize].len()))
     }
 
+    /// The id of a k-mer over `ATCG` by its number, see [`digit`].
+    pub(super) fn kmer(&self, index: usize) -> u32 {
+        self.kmers[index]
+    }
+
     /// The first piece of a text that is not empty: its id, if it has one, and its length.
     pub(super) fn next(&self, text: &str) -> (Option<u32>, usize) {
         if let Some(index) = text.as_bytes().get(..self.k).and_then(kmer_index) {
@@ -100,6 +105,21 @@ impl Vocabulary {
         let length = if letters > 0 { letters } else { text.chars().next().map_or(0, char::len_utf8) };
         (self.id(&text[..length]), length)
     }
+}
+
+/// The k of a vocabulary that holds all k-mers of one k and, beside them, tokens in square brackets alone.
+pub(super) fn k_of_bert(vocabulary: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(vocabulary).ok()?;
+    let mut words = text.lines().filter(|line| !(line.starts_with('[') && line.ends_with(']')));
+    let k = words.next()?.len();
+    let others = words
+        .by_ref()
+        .take(LARGEST)
+        .filter(|word| word.len() == k && kmer_index(word.as_bytes()).is_some())
+        .count();
+    // Whether all of them are there is seen when they are read.
+    let all = 1_usize.checked_shl(2 * k as u32)?;
+    (k <= 8 && others + 1 == all && text.contains("[CLS]") && text.contains("[SEP]")).then_some(k as u64)
 }
 
 fn parse_bare(line: &str, index: usize) -> Result<(&str, u32), Fault> {
@@ -120,16 +140,17 @@ fn parse_numbered(line: &str, index: usize) -> Result<(&str, u32), Fault> {
 
 /// Two bits a letter, in the order of the published vocabularies.
 fn kmer_index(kmer: &[u8]) -> Option<usize> {
-    kmer.iter().try_fold(0, |index, letter| {
-        let digit = match letter {
-            b'A' => 0,
-            b'T' => 1,
-            b'C' => 2,
-            b'G' => 3,
-            _ => return None,
-        };
-        Some(index << 2 | digit)
-    })
+    kmer.iter().try_fold(0, |index, letter| Some(index << 2 | digit(*letter)?))
+}
+
+pub(super) fn digit(letter: u8) -> Option<usize> {
+    match letter {
+        b'A' => Some(0),
+        b'T' => Some(1),
+        b'C' => Some(2),
+        b'G' => Some(3),
+        _ => None,
+    }
 }
 
 /// Refuses a vocabulary in which some k-mer is missing: plain DNA would turn into unknown tokens without a word.
