@@ -253,20 +253,25 @@ fn work(
     progress.skip(resumed);
     let mut reader = Reader::open(&args.input)?;
     let mut portion: Vec<Record> = Vec::new();
-    let mut number = 0;
+    // Portions are those of an uninterrupted run: which variants share a pass decides the last bits of their scores.
+    let (mut number, begin) = (0, resumed - resumed % PORTION as u64);
     loop {
         let mut record = Record::default();
         let more = reader.read_record(&mut record)?;
         if more {
             number += 1;
-            if number <= resumed {
+            if number <= begin {
                 continue;
             }
             portion.push(record);
         }
         if portion.len() == PORTION || !more {
+            let done = resumed.saturating_sub(number - portion.len() as u64) as usize;
             for stretch in scorer.stretches(&portion) {
-                let records = &portion[stretch];
+                let records = &portion[stretch.start.max(done).min(stretch.end)..stretch.end];
+                if records.is_empty() {
+                    continue;
+                }
                 let outcomes = scorer
                     .score(records)
                     .with_context(|| format!("{}: line {}", reader.name(), records[0].line))?;
