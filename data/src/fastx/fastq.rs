@@ -54,12 +54,12 @@ pub(super) fn read(cursor: &mut Cursor, record: &mut Record) -> Result<(), Failu
 
 /// Reads a record that is plain and at hand; false, and nothing read, when it is another.
 fn read_at_hand(cursor: &mut Cursor, record: &mut Record) -> Result<bool, Failure> {
-    let (alphabet, limit) = (cursor.alphabet, cursor.limit);
-    let text = cursor.lines.at_hand()?;
-    let Some(plain) = plain::first(text).filter(|plain| plain.longest() <= limit) else { return Ok(false) };
-    if alphabet != Alphabet::Iupac {
+    if cursor.alphabet != Alphabet::Iupac {
         return Ok(false);
     }
+    let limit = cursor.limit;
+    let text = cursor.lines.at_hand()?;
+    let Some(plain) = plain::first(text).filter(|plain| plain.longest() <= limit) else { return Ok(false) };
     let string = |range| std::str::from_utf8(&text[range]).unwrap_or_default();
     record.id.push_str(string(plain.id()));
     record.description.push_str(string(plain.description()).trim_ascii());

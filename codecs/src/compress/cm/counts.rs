@@ -16,9 +16,6 @@ pub(super) const LANES: usize = 8;
 /// Contexts with keys of so many bits have a row for each key; others are looked up by hash.
 const DIRECT_BITS: u32 = 16;
 
-/// Slots in a line of the cache.
-const SLOTS_OF_LINE: usize = 8;
-
 const KEY_SHIFT: u32 = 64 - Context::KEY_BITS;
 const ROW: u64 = 1 << (KEY_SHIFT - 1);
 const MOST_ROWS: usize = ROW as usize;
@@ -165,7 +162,6 @@ impl Counts {
             }
         };
         for part in 0..Batch::PARTS {
-            self.prefetch_part(part + 1);
             self.count_part(batch.part(part))?;
             // Until its last part has come, a table is fuller where it has parts than on the whole.
             let Slots::Hashed { slots, used } = &mut self.slots else { continue };
@@ -175,15 +171,6 @@ impl Counts {
             }
         }
         Ok(())
-    }
-
-    /// Asks the processor for the slots of a part: each is looked at a few times, in no order that could be foreseen.
-    fn prefetch_part(&self, part: usize) {
-        let Slots::Hashed { slots, .. } = &self.slots else { return };
-        let size = slots.len() / Batch::PARTS;
-        for at in (part * size..((part + 1) * size).min(slots.len())).step_by(SLOTS_OF_LINE) {
-            prefetch(slots, at);
-        }
     }
 
     /// What [`count`](Self::count) does for one record after the other, with the usual cases here.
@@ -364,7 +351,7 @@ impl Batch {
 
     /// Takes key, base and class of those that are marked, in place of what was there.
     pub(super) fn fill(&mut self, all: impl ExactSizeIterator<Item = (u64, u8, u16, bool)>) {
-        // What is there is written over.
+        self.records.clear();
         self.records.resize(all.len(), 0);
         let mut count = 0;
         for (key, base, class, is_there) in all {
