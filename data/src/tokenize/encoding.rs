@@ -55,6 +55,16 @@ impl Encoding {
         self.ids.is_empty()
     }
 
+    pub(super) fn with_capacity(tokens: usize) -> Self {
+        Self {
+            ids: Vec::with_capacity(tokens),
+            spans: Vec::with_capacity(tokens),
+            special: Vec::with_capacity(tokens),
+            type_ids: Vec::with_capacity(tokens),
+            second: None,
+        }
+    }
+
     pub(super) fn push(&mut self, id: u32, start: usize, end: usize) {
         self.ids.push(id);
         self.spans.push(Span { start, end });

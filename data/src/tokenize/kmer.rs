@@ -80,6 +80,27 @@ impl KmerTokenizer {
     pub fn k(&self) -> usize {
         self.vocabulary.k()
     }
+
+    /// Tokens of a text of nothing but bases, marks included.
+    fn usual_tokens(&self, text: &str) -> usize {
+        text.len().div_ceil(self.k()) + 2
+    }
+
+    /// The mark to put before a text. Scripts around these models write it into the text: it must not be there twice.
+    fn start_mark(&self, text: &str, add_special: bool) -> Option<u32> {
+        let written = || self.vocabulary.special_at(text).map(|(id, _)| id);
+        self.start.filter(|&start| add_special && written() != Some(start))
+    }
+
+    /// Hands over each token that lies side by side with the others: its id, its first byte, one past its last.
+    fn walk(&self, text: &str, mut push: impl FnMut(u32, usize, usize)) {
+        let mut at = 0;
+        while at < text.len() {
+            let (id, length) = self.vocabulary.next(&text[at..]);
+            push(id.unwrap_or(self.unk), at, at + length);
+            at += length;
+        }
+    }
 }
 
 impl Tokenizer for KmerTokenizer {
@@ -88,24 +109,28 @@ impl Tokenizer for KmerTokenizer {
         if self.layout == Layout::Overlapping {
             return Ok(self.encode_overlapping(text, add_special));
         }
-        let mut encoding = Encoding::default();
-        if let Some(start) = self.start.filter(|_| add_special) {
-            // Scripts around these models write the mark into the text: it must not be there twice.
-            let written = self.vocabulary.special_at(text).is_some_and(|(id, _)| id == start);
-            if !written {
-                encoding.push_special(start, 0);
-            }
+        let mut encoding = Encoding::with_capacity(self.usual_tokens(text));
+        if let Some(start) = self.start_mark(text, add_special) {
+            encoding.push_special(start, 0);
         }
-        let mut at = 0;
-        while at < text.len() {
-            let (id, length) = self.vocabulary.next(&text[at..]);
-            encoding.push(id.unwrap_or(self.unk), at, at + length);
-            at += length;
-        }
+        self.walk(text, |id, start, end| encoding.push(id, start, end));
         if let Some(end) = self.end.filter(|_| add_special) {
-            encoding.push_special(end, at);
+            encoding.push_special(end, text.len());
         }
         Ok(encoding)
+    }
+
+    fn encode_ids(&self, text: &[u8], add_special: bool, out: &mut Vec<u32>) -> Result<(), Error> {
+        let text = utf8(text)?;
+        if self.layout == Layout::Overlapping {
+            out.extend(self.encode_overlapping(text, add_special).ids);
+            return Ok(());
+        }
+        out.reserve(self.usual_tokens(text));
+        out.extend(self.start_mark(text, add_special));
+        self.walk(text, |id, _, _| out.push(id));
+        out.extend(self.end.filter(|_| add_special));
+        Ok(())
     }
 
     fn encode_pair(&self, _: &[u8], _: &[u8], _: bool) -> Result<Encoding, Error> {

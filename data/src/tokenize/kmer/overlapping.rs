@@ -26,10 +26,10 @@ impl KmerTokenizer {
         if (1..k).contains(&text.len()) {
             return encoding.push(self.unk, 0, text.len());
         }
-        let (mask, mut index, mut known) = ((1 << (2 * k)) - 1, 0, 0);
+        let (newest, mut index, mut known) = (2 * (k - 1), 0, 0);
         for (at, &letter) in text.iter().enumerate() {
             match digit(letter) {
-                Some(digit) => (index, known) = ((index << 2 | digit) & mask, known + 1),
+                Some(digit) => (index, known) = (index >> 2 | digit << newest, known + 1),
                 None => known = 0,
             }
             if let Some(start) = (at + 1).checked_sub(k) {

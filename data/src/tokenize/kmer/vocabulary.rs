@@ -9,7 +9,7 @@ pub(super) struct Vocabulary {
     k: usize,
     tokens: Vec<String>,
     ids: HashMap<String, u32>,
-    /// Ids of k-mers over `ATCG` by their letters in two bits each: the way that nearly all text takes.
+    /// Ids of k-mers over `ACGT` by their number, see [`digit`]: the way that nearly all text takes.
     kmers: Vec<u32>,
     /// Ids of tokens in angle brackets, longest first.
     special: Vec<u32>,
@@ -88,15 +88,24 @@ impl Vocabulary {
         Some((*found, self.tokens[*found as usize].len()))
     }
 
-    /// The id of a k-mer over `ATCG` by its number, see [`digit`].
+    /// The id of a k-mer over `ACGT` by its number, see [`digit`].
     pub(super) fn kmer(&self, index: usize) -> u32 {
         self.kmers[index]
     }
 
+    /// The id of the k-mer over `ACGT` that a text starts with.
+    pub(super) fn first_kmer(&self, text: &[u8]) -> Option<u32> {
+        let index = match text.first_chunk() {
+            Some(&word) => eight_letters(word, self.k)?,
+            None => kmer_index(text.get(..self.k)?)?,
+        };
+        Some(self.kmers[index])
+    }
+
     /// The first piece of a text that is not empty: its id, if it has one, and its length.
     pub(super) fn next(&self, text: &str) -> (Option<u32>, usize) {
-        if let Some(index) = text.as_bytes().get(..self.k).and_then(kmer_index) {
-            return (Some(self.kmers[index]), self.k);
+        if let Some(id) = self.first_kmer(text.as_bytes()) {
+            return (Some(id), self.k);
         }
         if let Some((id, length)) = self.special_at(text) {
             return (Some(id), length);
@@ -138,19 +147,31 @@ fn parse_numbered(line: &str, index: usize) -> Result<(&str, u32), Fault> {
     Ok((token, id.parse().map_err(|_| fault)?))
 }
 
-/// Two bits a letter, in the order of the published vocabularies.
+/// The number of a k-mer: the [`digit`]s of its letters, the first in the lowest bits.
 fn kmer_index(kmer: &[u8]) -> Option<usize> {
-    kmer.iter().try_fold(0, |index, letter| Some(index << 2 | digit(*letter)?))
+    kmer.iter().rev().try_fold(0, |index, letter| Some(index << 2 | digit(*letter)?))
 }
 
+/// Two bits for a letter: those of its code that tell the four apart.
 pub(super) fn digit(letter: u8) -> Option<usize> {
-    match letter {
-        b'A' => Some(0),
-        b'T' => Some(1),
-        b'C' => Some(2),
-        b'G' => Some(3),
-        _ => None,
+    matches!(letter, b'A' | b'C' | b'G' | b'T').then_some(usize::from(letter >> 1 & 3))
+}
+
+/// [`kmer_index`] of the first k of eight letters, all at once.
+fn eight_letters(word: [u8; 8], k: usize) -> Option<usize> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_le_bytes(word);
+    let digits = word >> 1 & (3 * EACH);
+    // The letters that these digits stand for, to be compared: no sum in here is larger than a byte.
+    let (low, high) = (digits & EACH, digits >> 1 & EACH);
+    let letters = u64::from(b'A') * EACH + 0x02 * low + 0x13 * high - 0x0f * (low & high);
+    if (letters ^ word) << (64 - 8 * k) != 0 {
+        return None;
     }
+    let pairs = (digits | digits >> 6) & 0x000f_000f_000f_000f;
+    let fours = (pairs | pairs >> 12) & 0x0000_00ff_0000_00ff;
+    let all = (fours | fours >> 24) as usize;
+    Some(all & ((1 << (2 * k)) - 1))
 }
 
 /// Refuses a vocabulary in which some k-mer is missing: plain DNA would turn into unknown tokens without a word.
@@ -165,4 +186,29 @@ fn kmer_table(tokens: &[String], k: usize) -> Result<Vec<u32>, Fault> {
         }
     }
     if found == expected { Ok(table) } else { Err(Fault::Incomplete { k, found, expected }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eight_letters_at_once_are_as_one_after_the_other() {
+        for odd in 0..=u8::MAX {
+            for at in 0..8 {
+                let mut word = *b"GATTACAC";
+                word[at] = odd;
+                for k in 1..=8 {
+                    assert_eq!(eight_letters(word, k), kmer_index(&word[..k]), "{word:?} {k}");
+                }
+            }
+        }
+        let numbers: Vec<_> = (0..4_usize.pow(8))
+            .filter_map(|index| {
+                let word: [u8; 8] = std::array::from_fn(|at| b"ACTG"[index >> (2 * at) & 3]);
+                eight_letters(word, 8).filter(|&number| number == index)
+            })
+            .collect();
+        assert_eq!(numbers.len(), 4_usize.pow(8));
+    }
 }
