@@ -94,8 +94,15 @@ impl KmerTokenizer {
 
     /// Hands over each token that lies side by side with the others: its id, its first byte, one past its last.
     fn walk(&self, text: &str, mut push: impl FnMut(u32, usize, usize)) {
+        let (bytes, k) = (text.as_bytes(), self.k());
         let mut at = 0;
         while at < text.len() {
+            while let Some(ids) = self.vocabulary.eight_kmers(&bytes[at..]) {
+                for id in ids {
+                    push(id, at, at + k);
+                    at += k;
+                }
+            }
             let (id, length) = self.vocabulary.next(&text[at..]);
             push(id.unwrap_or(self.unk), at, at + length);
             at += length;

@@ -234,6 +234,25 @@ const SMALL: &str = r#"{"version": "1.0", "truncation": null, "padding": null, "
 
 proptest! {
     #[test]
+    fn kmers_are_read_from_left_to_right(text in "[ACGT]{0,90}([Nacg<-]|<s>|[ACGT]{0,70}){0,3}[ACGT]{0,90}") {
+        let encoding = GENERATOR.encode(text.as_bytes(), true).unwrap();
+        let mut ids = Vec::new();
+        GENERATOR.encode_ids(text.as_bytes(), true, &mut ids).unwrap();
+        prop_assert_eq!(&ids, &encoding.ids);
+        let unknown = GENERATOR.special().unk.unwrap();
+        for ((id, span), &added) in ids.iter().zip(&encoding.spans).zip(&encoding.special) {
+            let piece = &text[span.start..span.end];
+            prop_assert!(added || piece == GENERATOR.token(*id).unwrap() || *id == unknown);
+            // A piece of six bases is never unknown, and no piece ends where more letters would go into it.
+            let plain = piece.bytes().all(|letter| b"ACGT".contains(&letter));
+            prop_assert!(added || *id != unknown || !(plain && piece.len() == 6));
+            let upper = piece.bytes().all(|letter| letter.is_ascii_uppercase());
+            let next = text.as_bytes().get(span.end).is_some_and(u8::is_ascii_uppercase);
+            prop_assert!(added || !upper || piece.len() == 6 || !next, "{piece}");
+        }
+    }
+
+    #[test]
     fn tokens_of_plain_dna_spell_the_text(text in "[ACGT]{0,600}") {
         for tokenizer in [&*DEMO as &dyn Tokenizer, &*GENERATOR] {
             check(tokenizer, text.as_bytes());

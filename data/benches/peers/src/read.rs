@@ -109,7 +109,7 @@ fn noodles_fastq(path: &Path) -> u64 {
     reader.records().map(|record| record.expect("the file is whole").sequence().len() as u64).sum()
 }
 
-fn alone(threads: usize) -> rayon::ThreadPool {
+pub(crate) fn alone(threads: usize) -> rayon::ThreadPool {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads")
 }
 

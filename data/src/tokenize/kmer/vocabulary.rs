@@ -93,19 +93,25 @@ impl Vocabulary {
         self.kmers[index]
     }
 
-    /// The id of the k-mer over `ACGT` that a text starts with.
-    pub(super) fn first_kmer(&self, text: &[u8]) -> Option<u32> {
-        let index = match text.first_chunk() {
-            Some(&word) => eight_letters(word, self.k)?,
-            None => kmer_index(text.get(..self.k)?)?,
-        };
-        Some(self.kmers[index])
+    /// The ids of the eight k-mers over `ACGT` that a text starts with, where more text follows.
+    #[inline(always)]
+    pub(super) fn eight_kmers(&self, text: &[u8]) -> Option<[u32; 8]> {
+        let text = text.get(..7 * self.k + 8)?;
+        let (mut numbers, mut odd) = ([0; 8], 0);
+        for (at, number) in numbers.iter_mut().enumerate() {
+            let word = text[at * self.k..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+            let digits = digits(word);
+            odd |= word ^ letters(digits);
+            *number = packed(digits);
+        }
+        let beyond = 64 - 8 * self.k;
+        (odd << beyond == 0).then(|| numbers.map(|number| self.kmers[number & (self.kmers.len() - 1)]))
     }
 
     /// The first piece of a text that is not empty: its id, if it has one, and its length.
     pub(super) fn next(&self, text: &str) -> (Option<u32>, usize) {
-        if let Some(id) = self.first_kmer(text.as_bytes()) {
-            return (Some(id), self.k);
+        if let Some(number) = text.as_bytes().get(..self.k).and_then(kmer_index) {
+            return (Some(self.kmers[number]), self.k);
         }
         if let Some((id, length)) = self.special_at(text) {
             return (Some(id), length);
@@ -157,21 +163,24 @@ pub(super) fn digit(letter: u8) -> Option<usize> {
     matches!(letter, b'A' | b'C' | b'G' | b'T').then_some(usize::from(letter >> 1 & 3))
 }
 
-/// [`kmer_index`] of the first k of eight letters, all at once.
-fn eight_letters(word: [u8; 8], k: usize) -> Option<usize> {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    let word = u64::from_le_bytes(word);
-    let digits = word >> 1 & (3 * EACH);
-    // The letters that these digits stand for, to be compared: no sum in here is larger than a byte.
+const EACH: u64 = 0x0101_0101_0101_0101;
+
+/// [`digit`] of eight letters at once, a byte each.
+fn digits(letters: u64) -> u64 {
+    letters >> 1 & (3 * EACH)
+}
+
+/// The letters that digits stand for, a byte each: no sum in here is larger than a byte.
+fn letters(digits: u64) -> u64 {
     let (low, high) = (digits & EACH, digits >> 1 & EACH);
-    let letters = u64::from(b'A') * EACH + 0x02 * low + 0x13 * high - 0x0f * (low & high);
-    if (letters ^ word) << (64 - 8 * k) != 0 {
-        return None;
-    }
+    u64::from(b'A') * EACH + 0x02 * low + 0x13 * high - 0x0f * (low & high)
+}
+
+/// The number of the 8-mer of these digits; its lower bits are that of a shorter one.
+fn packed(digits: u64) -> usize {
     let pairs = (digits | digits >> 6) & 0x000f_000f_000f_000f;
     let fours = (pairs | pairs >> 12) & 0x0000_00ff_0000_00ff;
-    let all = (fours | fours >> 24) as usize;
-    Some(all & ((1 << (2 * k)) - 1))
+    ((fours | fours >> 24) & 0xffff) as usize
 }
 
 /// Refuses a vocabulary in which some k-mer is missing: plain DNA would turn into unknown tokens without a word.
@@ -198,17 +207,14 @@ mod tests {
             for at in 0..8 {
                 let mut word = *b"GATTACAC";
                 word[at] = odd;
-                for k in 1..=8 {
-                    assert_eq!(eight_letters(word, k), kmer_index(&word[..k]), "{word:?} {k}");
-                }
+                let eight = u64::from_le_bytes(word);
+                let number = (letters(digits(eight)) == eight).then(|| packed(digits(eight)));
+                assert_eq!(number, kmer_index(&word), "{word:?}");
             }
         }
-        let numbers: Vec<_> = (0..4_usize.pow(8))
-            .filter_map(|index| {
-                let word: [u8; 8] = std::array::from_fn(|at| b"ACTG"[index >> (2 * at) & 3]);
-                eight_letters(word, 8).filter(|&number| number == index)
-            })
-            .collect();
-        assert_eq!(numbers.len(), 4_usize.pow(8));
+        for index in 0..4_usize.pow(8) {
+            let word: [u8; 8] = std::array::from_fn(|at| b"ACTG"[index >> (2 * at) & 3]);
+            assert_eq!((packed(digits(u64::from_le_bytes(word))), kmer_index(&word)), (index, Some(index)));
+        }
     }
 }
