@@ -50,6 +50,8 @@ struct Row {
     repeats: usize,
     warm_up: usize,
     rounds: usize,
+    /// PyTorch's kinds of attention, by commas; eager takes several times as long on long sequences.
+    forms: String,
 }
 
 fn main() {
@@ -72,9 +74,9 @@ fn main() {
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for row in rows {
-        let forms: &[&str] = match row.what.as_str() {
-            "gemm" | "attention" => &[""],
-            _ => &["sdpa", "eager"],
+        let forms: Vec<&str> = match row.what.as_str() {
+            "gemm" | "attention" => vec![""],
+            _ => row.forms.split(',').collect(),
         };
         let mut measured: Vec<Vec<Value>> = vec![Vec::new(); 1 + forms.len()];
         for _ in 0..row.rounds {
@@ -106,10 +108,18 @@ fn middle(mut runs: Vec<Value>) -> Value {
 
 fn parse(arguments: &[String]) -> Vec<Row> {
     let usage = "peers encoder|layer|gemm|attention|prefill|decode (--shape AxB | --lengths A,B) [--bias], or \
-                 llr|llr-alone|vep --reference FASTA --table CSV --count N --peer-count N, [--dtype f32,bf16] [--threads 1,2] [--repeats N] [--warm-up N] [--rounds N]";
+                 llr|llr-alone|vep --reference FASTA --table CSV --count N --peer-count N, [--dtype f32,bf16] [--threads 1,2] [--forms sdpa,eager] [--repeats N] [--warm-up N] [--rounds N]";
     let what = arguments.first().unwrap_or_else(|| panic!("usage: {usage}")).clone();
-    let mut row =
-        Row { what, shape: Vec::new(), dtype: String::new(), threads: 0, repeats: 3, warm_up: 1, rounds: 1 };
+    let mut row = Row {
+        what,
+        shape: Vec::new(),
+        dtype: String::new(),
+        threads: 0,
+        repeats: 3,
+        warm_up: 1,
+        rounds: 1,
+        forms: "sdpa,eager".to_owned(),
+    };
     let (mut dtypes, mut threads) = ("f32".to_owned(), "2".to_owned());
     let mut rest = arguments[1..].iter();
     while let Some(flag) = rest.next() {
@@ -122,6 +132,7 @@ fn parse(arguments: &[String]) -> Vec<Row> {
             "--bias" => row.shape.push(flag.clone()),
             "--dtype" => dtypes = value(),
             "--threads" => threads = value(),
+            "--forms" => row.forms = value(),
             "--repeats" => row.repeats = value().parse().expect("a number"),
             "--rounds" => row.rounds = value().parse().expect("a number"),
             "--warm-up" => row.warm_up = value().parse().expect("a number"),
