@@ -78,6 +78,14 @@ pub fn inflated_bytes(path: &std::path::Path) -> std::io::Result<u64> {
     std::io::copy(&mut inflate::Inflate::new(file, std::sync::Arc::default()), &mut std::io::sink())
 }
 
+/// Decodes `bytes` as DEFLATE, and asserts that zlib-rs finds the same: used by the fuzz target. The first says in what parts.
+#[doc(hidden)]
+pub fn check_deflate(bytes: &[u8]) {
+    if let Some((&part, bytes)) = bytes.split_first() {
+        inflate::check(bytes, usize::from(part) + 1);
+    }
+}
+
 /// Packs `bytes` in BGZF blocks, changes one byte of the file as the first bytes say, and asserts that it reads the same on one
 /// thread and on several.
 #[doc(hidden)]

@@ -8,11 +8,13 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use flate2::{Crc, Decompress, FlushDecompress, Status};
+use crc32fast::Hasher;
 
+mod deflate;
 mod input;
 mod parallel;
 
+use deflate::{Deflate, Invalid, Pause};
 use input::Input;
 pub(super) use parallel::blocks;
 
@@ -122,10 +124,12 @@ enum State {
 pub(crate) struct Inflate<R> {
     input: Input<R>,
     state: State,
-    decompress: Decompress,
-    /// What ends the stream, met after text that was given out first.
+    deflate: Deflate,
+    /// What ends the stream, met after text that is given out first.
     failure: Option<io::Error>,
-    crc: Crc,
+    /// Of the member: the sum of its content, and the length modulo 2^32.
+    sum: Hasher,
+    length: u32,
     member: u64,
     first_is_bgzf: bool,
     last_is_bgzf: bool,
@@ -141,9 +145,10 @@ impl<R: Read> Inflate<R> {
         Self {
             input: Input::new(inner),
             state: State::Border,
-            decompress: Decompress::new(false),
+            deflate: Deflate::new(),
             failure: None,
-            crc: Crc::new(),
+            sum: Hasher::new(),
+            length: 0,
             member: 0,
             first_is_bgzf: false,
             last_is_bgzf: false,
@@ -160,6 +165,7 @@ impl<R: Read> Inflate<R> {
     /// Begins anew with another stream that `members` lie before.
     fn restart(&mut self, inner: R, members: u64) {
         self.input.restart(inner);
+        self.deflate.reset();
         self.state = State::Border;
         self.failure = None;
         self.member = members;
@@ -185,16 +191,17 @@ impl<R: Read> Inflate<R> {
         if self.member == 1 {
             self.first_is_bgzf = self.last_is_bgzf;
         }
-        self.decompress.reset(false);
-        self.crc.reset();
+        self.deflate.reset();
+        self.sum.reset();
+        self.length = 0;
         self.state = State::Inside;
         Ok(())
     }
 
     fn end(&mut self) {
         self.state = State::Done;
-        // The sum is still that of the last member: the end mark is a member without content.
-        if self.first_is_bgzf && self.last_is_bgzf && self.crc.amount() > 0 {
+        // The length is still that of the last member: the end mark is a member without content.
+        if self.first_is_bgzf && self.last_is_bgzf && self.length > 0 {
             self.oddities.no_end_block.store(true, Ordering::Relaxed);
         }
     }
@@ -247,11 +254,11 @@ impl<R: Read> Inflate<R> {
             return Err(Damage::Size { member, stored }.into());
         }
         let (stored, length) = (self.take::<4>()?, self.take::<4>()?);
-        let (stored, computed) = (u32::from_le_bytes(stored), self.crc.sum());
+        let (stored, computed) = (u32::from_le_bytes(stored), self.sum.clone().finalize());
         if stored != computed {
             return Err(Damage::Checksum { member, stored, computed }.into());
         }
-        let (stored, computed) = (u32::from_le_bytes(length), self.crc.amount());
+        let (stored, computed) = (u32::from_le_bytes(length), self.length);
         if stored != computed {
             return Err(Damage::Length { member, stored, computed }.into());
         }
@@ -263,43 +270,46 @@ impl<R: Read> Inflate<R> {
         self.input.take()?.ok_or_else(|| Damage::Truncated { member: self.member }.into())
     }
 
-    /// Inflates some of a member into `out`; 0 at its end, and where the input ran out and there may be more.
-    fn inflate(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.input.ensure(1)?;
+    /// Decodes some of a member, after all that came before has been given out.
+    fn decode(&mut self) -> io::Result<()> {
+        // A block of BGZF whole, so that it is decoded at once.
+        self.input.ensure(self.block.as_ref().map_or(1, |block| block.left.clamp(1, 1 << 16)))?;
         let mut input = self.input.ready();
-        if let Some(block) = &self.block {
-            input = &input[..input.len().min(block.left)];
-        }
-        let is_empty = input.is_empty();
-        let (taken, made) = (self.decompress.total_in(), self.decompress.total_out());
-        let status = self.decompress.decompress(input, out, FlushDecompress::None);
-        let taken = (self.decompress.total_in() - taken) as usize;
-        let made = (self.decompress.total_out() - made) as usize;
+        // What is beyond a block is not its own.
+        let block = self.block.as_ref().filter(|block| block.left <= input.len());
+        let beyond = block.map(|block| Damage::Size { member: self.member, stored: block.stored });
+        input = &input[..block.map_or(input.len(), |block| block.left)];
+        let (taken, outcome) = self.deflate.decode(input, block.is_some());
         self.input.at += taken;
         if let Some(block) = &mut self.block {
             block.left -= taken;
         }
-        self.crc.update(&out[..made]);
-        let member = self.member;
-        let outcome = match status {
-            Ok(Status::StreamEnd) => self.finish(),
-            Ok(_) if made > 0 || taken > 0 => Ok(()),
-            Ok(_) if is_empty => Err(match self.block {
-                Some(Block { stored, left: 0 }) => Damage::Size { member, stored }.into(),
-                _ => Damage::Truncated { member }.into(),
-            }),
-            // Also no progress with input at hand and room in `out`: not a state that valid data leads to.
-            _ => Err(Damage::Data { member }.into()),
+        let made = self.deflate.pending();
+        self.sum.update(made);
+        self.length = self.length.wrapping_add(made.len() as u32);
+        let (member, stands) = (self.member, taken == 0 && made.is_empty());
+        let outcome = match outcome {
+            Ok(Pause::End) => self.finish(),
+            Ok(Pause::Short) if stands => Err(beyond.unwrap_or(Damage::Truncated { member }).into()),
+            Ok(Pause::Full | Pause::Short) => Ok(()),
+            Err(Invalid) => Err(Damage::Data { member }.into()),
         };
         // What came before the damage is right, and goes out first.
         self.failure = outcome.err();
-        Ok(made)
+        Ok(())
     }
 }
 
 impl<R: Read> Read for Inflate<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         while !out.is_empty() {
+            let ready = self.deflate.pending();
+            if !ready.is_empty() {
+                let count = ready.len().min(out.len());
+                out[..count].copy_from_slice(&ready[..count]);
+                self.deflate.take(count);
+                return Ok(count);
+            }
             if let Some(failure) = self.failure.take() {
                 self.state = State::Done;
                 return Err(failure);
@@ -307,10 +317,7 @@ impl<R: Read> Read for Inflate<R> {
             match self.state {
                 State::Done => break,
                 State::Border => self.begin()?,
-                State::Inside => match self.inflate(out)? {
-                    0 => {}
-                    made => return Ok(made),
-                },
+                State::Inside => self.decode()?,
             }
         }
         Ok(0)
@@ -328,6 +335,49 @@ pub(crate) fn block_size(mut extra: &[u8]) -> Option<u16> {
         extra = rest.get(length..).unwrap_or_default();
     }
     None
+}
+
+/// Decodes `bytes` as DEFLATE in parts of `part` bytes, and asserts that zlib-rs finds the same.
+pub(super) fn check(bytes: &[u8], part: usize) {
+    use flate2::{Decompress, FlushDecompress, Status};
+
+    let mut deflate = Deflate::new();
+    let (mut text, mut at) = (Vec::new(), 0);
+    let end = loop {
+        let next = bytes.len().min(at + part);
+        let (taken, outcome) = deflate.decode(&bytes[at..next], part > bytes.len());
+        at += taken;
+        let made = deflate.pending().len();
+        text.extend_from_slice(deflate.pending());
+        deflate.take(made);
+        match outcome {
+            Ok(Pause::Short) if taken == 0 && made == 0 => break Ok(Pause::Short),
+            Ok(Pause::Full | Pause::Short) => {}
+            other => break other,
+        }
+    };
+
+    let mut reference = Decompress::new(false);
+    let (mut theirs, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+    let their_end = loop {
+        let before = (reference.total_in(), reference.total_out());
+        let rest = &bytes[before.0 as usize..];
+        let status = reference.decompress(rest, &mut buffer, FlushDecompress::None);
+        theirs.extend_from_slice(&buffer[..(reference.total_out() - before.1) as usize]);
+        match status {
+            Ok(Status::StreamEnd) => break Ok(Pause::End),
+            Ok(_) if before == (reference.total_in(), reference.total_out()) => break Ok(Pause::Short),
+            Ok(_) => {}
+            Err(_) => break Err(Invalid),
+        }
+    };
+    assert_eq!(end, their_end);
+    if end == Ok(Pause::End) {
+        assert_eq!(at as u64, reference.total_in(), "the same end");
+        assert!(text == theirs, "the same text");
+    }
+    let common = text.len().min(theirs.len());
+    assert!(text[..common] == theirs[..common], "the same text before damage");
 }
 
 /// Fills as much of `buffer` as the stream has.
