@@ -20,9 +20,6 @@ use pie::{Layout, Pending};
 /// The last state of a token, `[1, hidden]`.
 type Last = Tensor<2>;
 
-/// Predictions over edited caches that are made at once: each has a fork of the cache.
-const FORKS: usize = 256;
-
 /// Added to the alternate's probability by the GENERator authors' script.
 const AUTHOR_EPSILON: f64 = 1e-10;
 
@@ -216,11 +213,9 @@ impl Scorer<'_> {
         let mut rest = &pending[..];
         while !rest.is_empty() {
             let mut tokens = 0;
-            let mut forks = 0;
             let fits = rest.iter().take_while(|pending| {
                 tokens += pending.layout.run();
-                forks += pending.layout.sampled();
-                tokens <= self.reading.chunk && forks <= FORKS
+                tokens <= self.reading.chunk
             });
             let (now, later) = rest.split_at(fits.count().max(1));
             self.edited(&cache, now, &log_own, &mut edited)?;

@@ -38,8 +38,8 @@ fn positive() -> impl clap::builder::TypedValueParser<Value = usize> {
 enum Edit {
     /// All of it, anew
     Exact,
-    /// From the cache of the reference, edited (positional integrity encoding): an approximation that computes fewer
-    /// tokens, for study; on a CPU it has not been faster. With k-mers an insertion or deletion of another length than whole tokens is computed exactly
+    /// From the cache of the reference, edited (positional integrity encoding): less work where much follows, an
+    /// approximation. With k-mers an insertion or deletion of another length than whole tokens is computed exactly
     Pie,
 }
 

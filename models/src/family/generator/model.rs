@@ -242,18 +242,30 @@ impl Generator {
     /// # Panics
     /// If there are not as many lists of tokens as caches, or a cache is of another shape.
     pub fn extend(&self, caches: &mut [KvCache], tokens: &[&[u32]]) -> Extended {
+        let ends = caches.iter().zip(tokens);
+        let positions: Vec<Vec<u32>> =
+            ends.map(|(cache, tokens)| (cache.length()..).take(tokens.len()).collect()).collect();
+        self.extend_at(caches, tokens, &positions)
+    }
+
+    /// As [`Self::extend`], for tokens at ascending positions that the caches do not have: their ends, or what
+    /// [`KvCache::edit`] has left open. A token reads what is before it, keys and values of the same call included.
+    ///
+    /// # Panics
+    /// As [`Self::extend`]; or if there are not as many positions as tokens.
+    pub fn extend_at(&self, caches: &mut [KvCache], tokens: &[&[u32]], positions: &[Vec<u32>]) -> Extended {
         assert_eq!(caches.len(), tokens.len(), "tokens for each cache");
-        let positions: Vec<Vec<u32>> = caches
-            .iter()
-            .zip(tokens)
-            .map(|(cache, tokens)| (cache.length()..).take(tokens.len()).collect())
-            .collect();
+        let lengths = |of: usize| (tokens[of].len(), positions[of].len());
+        assert!(
+            positions.len() == tokens.len() && (0..tokens.len()).all(|of| lengths(of).0 == lengths(of).1),
+            "a position for each token"
+        );
         let spec = self.shape.spec();
         let mut x = self.embed(&tokens.concat());
         for (n, layer) in self.layers.iter().enumerate() {
             let mut result = Ok(());
             x = layer.forward(x, |qkv| {
-                let (out, outcome) = self.shape.attend_cached(n, qkv, caches, &positions, &spec);
+                let (out, outcome) = self.shape.attend_cached(n, qkv, caches, positions, &spec);
                 result = outcome;
                 out
             });

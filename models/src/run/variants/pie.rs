@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 ///
 /// A few of them are computed anew, exactly. The others keep the keys and values that they have in the unchanged sequence,
 /// moved where the change is an insertion or a deletion of whole tokens; of the predictions of the tokens among them one in
-/// `stride` is made, from a state that reads this edited cache, and stands for its neighbours.
+/// `stride` is made, from a state that reads this edited cache and the others of these, and stands for its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pie {
     /// Tokens after the change that are computed anew, at least one.
@@ -53,11 +53,6 @@ impl Layout {
     /// Tokens that are run.
     pub(super) fn run(&self) -> usize {
         self.exact - self.first + self.samples.len()
-    }
-
-    /// Predictions that are made over the edited cache.
-    pub(super) fn sampled(&self) -> usize {
-        self.samples.len()
     }
 
     /// The number in the unchanged sequence of a token after the change.
@@ -144,20 +139,22 @@ impl Scorer<'_> {
             *sum -= tokens.map(|token| letters_of(own, token, log_own)).sum::<f64>();
         }
         // What lies behind them, by a few tokens that read the edited cache.
-        let (mut forks, mut tokens, mut of) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut caches, mut tokens, mut positions, mut of) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (p, (Pending { layout, other, own, .. }, begun)) in pending.iter().zip(&begun).enumerate() {
-            let edited = edited(cache, layout, own.encoding.len(), begun)?;
-            for &(token, _) in &layout.samples {
-                let mut fork = edited.fork();
-                fork.truncate(token as u32 - 1)?;
-                forks.push(fork);
-                tokens.push([other.encoding.ids[token - 1]]);
-                of.push((p, token));
+            if layout.samples.is_empty() {
+                continue;
             }
+            caches.push(edited(cache, layout, own.encoding.len(), begun)?);
+            // Each is predicted by the token before it.
+            let before: Vec<usize> = layout.samples.iter().map(|(token, _)| token - 1).collect();
+            tokens.push(before.iter().map(|&token| other.encoding.ids[token]).collect::<Vec<u32>>());
+            positions.push(before.into_iter().map(|token| token as u32).collect());
+            of.extend(layout.samples.iter().map(|&(token, _)| (p, token)));
         }
-        if !forks.is_empty() {
-            let rows: Vec<&[u32]> = tokens.iter().map(<[u32; 1]>::as_slice).collect();
-            let states = self.model.extend(&mut forks, &rows)?;
+        if !caches.is_empty() {
+            let rows: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
+            let states = self.model.extend_at(&mut caches, &rows, &positions)?;
             let weights = pending.iter().flat_map(|pending| &pending.layout.samples);
             for ((log, &(p, token)), &(_, weight)) in
                 self.predicted(&states, &of, pending)?.into_iter().zip(&of).zip(weights)
@@ -186,13 +183,18 @@ impl Scorer<'_> {
     }
 }
 
-/// The cache of a sequence of `tokens` tokens, edited: what changed comes from `begun`, what follows keeps its keys and values.
+/// The cache of a sequence of `tokens` tokens, edited: what changed comes from `begun`, what follows keeps its keys and values, but
+/// for the tokens that predict, which are left open.
 fn edited(cache: &KvCache, layout: &Layout, tokens: usize, begun: &KvCache) -> Result<KvCache, CacheError> {
     let mut edited = cache.fork();
     edited.truncate(tokens as u32)?;
-    for range in edited.edit(&[layout.edit()], Refresh::None)? {
-        edited.fill(begun, range)?;
-    }
+    let predicting = layout.samples.iter().map(|(token, _)| {
+        let own = layout.own(token - 1) as u32;
+        Edit { replaced: own..own + 1, inserted: 1 }
+    });
+    let edits: Vec<Edit> = std::iter::once(layout.edit()).chain(predicting).collect();
+    edited.edit(&edits, Refresh::None)?;
+    edited.fill(begun, layout.first as u32..layout.exact as u32)?;
     Ok(edited)
 }
 
@@ -234,6 +236,6 @@ mod tests {
         assert_eq!(Layout::new(pie, 100, 100, 10, 0), None, "everything changes");
         assert_eq!(Layout::new(pie, 28, 28, 10, 17), None, "everything would be computed anew");
         let layout = Layout::new(pie, 100, 101, 10, 89).expect("much to gain");
-        assert_eq!((layout.run(), layout.sampled()), (2 - 1 + 1 + 16 + 9, 9));
+        assert_eq!((layout.run(), layout.samples.len()), (2 - 1 + 1 + 16 + 9, 9));
     }
 }
