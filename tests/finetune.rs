@@ -199,6 +199,7 @@ fn labels_that_cannot_be_learnt_are_refused_by_name() {
             predicate::str::contains("no module ends in query; there are")
                 .and(predicate::str::contains("q_proj")),
         );
+    assert!(!folder.path().join("out.partial").exists(), "what was not begun leaves nothing");
     // A model that is no classifier predicts nothing.
     kilobase(["evaluate", text(&files.test), "-m", DECODER])
         .assert()

@@ -101,7 +101,9 @@ fn train(trainer: &mut dyn Trainer, last: u64) -> Result<Vec<Progress>, Error> {
 
 fn batch(ids: &[Vec<u32>]) -> PackedBatch {
     let mut batch = PackedBatch::default();
-    ids.iter().for_each(|ids| batch.push(ids, None).expect("no types"));
+    for ids in ids {
+        batch.push(ids, None).expect("no types");
+    }
     batch
 }
 

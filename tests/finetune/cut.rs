@@ -1,4 +1,5 @@
 //! Runs that are killed, or find the disk full, and are gone on with.
+#![allow(clippy::print_stdout, reason = "what was skipped, and how often it was killed")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

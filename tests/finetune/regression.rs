@@ -1,5 +1,6 @@
 //! Values in place of classes.
 
+use std::fmt::Write;
 use std::fs;
 
 use predicates::prelude::*;
@@ -28,7 +29,7 @@ fn folder() -> TempDir {
             };
             let sequence: String = (0..40).map(|_| letter()).collect();
             let gc = sequence.chars().filter(|letter| "GC".contains(*letter)).count();
-            table += &format!("{sequence},{}\n", 10.0 + 50.0 * gc as f64 / 40.0);
+            let _ = writeln!(table, "{sequence},{}", 10.0 + 50.0 * gc as f64 / 40.0);
         }
         fs::write(folder.path().join(name), table).expect("written");
     };
@@ -89,7 +90,7 @@ fn values_are_learnt_measured_and_predicted() {
         let (mut fasta, mut truth) = (String::new(), Vec::new());
         for (n, line) in fs::read_to_string(&files.test).unwrap().lines().skip(1).enumerate() {
             let (sequence, value) = line.split_once(',').unwrap();
-            fasta += &format!(">s{n} value={value}\n{sequence}\n");
+            let _ = writeln!(fasta, ">s{n} value={value}\n{sequence}");
             truth.push(value.parse::<f64>().unwrap());
         }
         let path = folder.path().join("test.fa");

@@ -174,24 +174,35 @@ pub fn open(
     let family = detect(&checkpoint)?;
     let plan = state::plan(&job, &checkpoint)?;
     let start = Start::new(checkpoint, family, &job.task, job.max_tokens, job.settings.seed)?;
+    let is_new = !folder.exists();
     // The newest, and the best one.
     let store = Store::open(folder, 1)?;
     if restart {
         store.clear()?;
     }
     let newest = state::newest(&store, &plan, report)?;
-    let autodiff = device.clone().autodiff();
-    let precision = crate::nn::Precision::F32;
-    Ok(match family {
-        Family::DnaBert2 => {
-            let network = DnaBert2::open(start.checkpoint()?, &autodiff, precision)?;
-            Box::new(Run::open(network, &start, job, plan, store, newest)?)
-        }
-        Family::Generator => {
-            let network = Generator::open(start.checkpoint()?, &autodiff, precision)?;
-            Box::new(Run::open(network, &start, job, plan, store, newest)?)
-        }
-    })
+    let device = device.clone().autodiff();
+    let opened: Result<Box<dyn Trainer>, Error> = match family {
+        Family::DnaBert2 => begin::<DnaBert2>(&start, &device, job, plan, store, newest),
+        Family::Generator => begin::<Generator>(&start, &device, job, plan, store, newest),
+    };
+    if opened.is_err() && is_new {
+        // It holds nothing that a run could go on from; the error is what matters.
+        let _ = std::fs::remove_dir_all(folder);
+    }
+    opened
+}
+
+fn begin<N: Network + 'static>(
+    start: &Start,
+    device: &Device,
+    job: Job,
+    plan: Value,
+    store: Store,
+    newest: Option<(state::State, PathBuf)>,
+) -> Result<Box<dyn Trainer>, Error> {
+    let network = N::open(start.checkpoint()?, device, crate::nn::Precision::F32)?;
+    Ok(Box::new(Run::open(network, start, job, plan, store, newest)?))
 }
 
 /// Whether `unfinished` is what the run that made the model in `finished` had no time to remove.
