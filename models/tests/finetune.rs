@@ -14,7 +14,7 @@ use kilobase_models::train::finetune::{self, Job, Labelled, Outcome, Progress, S
 use kilobase_models::train::gradient::{answers, supervised};
 use kilobase_models::train::lora::Lora;
 use kilobase_models::train::metrics::{Criterion, Metrics};
-use kilobase_models::train::recipe::OptimizerRecipe;
+use kilobase_models::train::recipe::{Compute, OptimizerRecipe};
 use kilobase_models::train::schedule::Shape;
 use kilobase_models::train::{Error, Network, Parameters, Targets};
 use std::fs;
@@ -52,6 +52,7 @@ fn labelled(count: usize, seed: u32, classes: bool) -> Labelled {
 
 fn settings() -> Settings {
     Settings {
+        compute: Compute::F32,
         optimizer: OptimizerRecipe {
             learning_rate: 1e-3,
             betas: [0.9, 0.999],
@@ -290,7 +291,11 @@ fn runs_that_were_cut_end_with_the_same_bits() {
         (DECODER, false, Settings { save_every: 1, shape: Shape::Plateau, ..settings() }),
         (DECODER, true, Settings { lora: lora(&["q_proj", "down_proj"]), every: 3, ..settings() }),
         (ENCODER, false, Settings { lora: lora(&["Wqkv"]), best_by: Criterion::Spearman, ..settings() }),
-        (ENCODER, true, Settings { save_every: 3, best_by: Criterion::Mcc, ..settings() }),
+        (
+            ENCODER,
+            true,
+            Settings { save_every: 3, best_by: Criterion::Mcc, compute: Compute::Bf16, ..settings() },
+        ),
     ];
     for (start, classes, settings) in cases {
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -38,8 +38,6 @@ pub(crate) struct Args {
     /// Full learning rate of the suite's fine-tuning [default: 3e-5 for encoders, 5e-4 for decoders]
     #[arg(long, value_name = "RATE", requires = "suite")]
     learning_rate: Option<f64>,
-    #[command(flatten)]
-    model: ModelArgs,
     /// What labels are [default: what the model was trained for; without one, classification]
     #[arg(long, value_enum, conflicts_with = "suite")]
     task: Option<Kind>,
@@ -61,6 +59,8 @@ pub(crate) struct Args {
     /// Replace outputs that exist
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {

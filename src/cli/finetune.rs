@@ -39,8 +39,6 @@ pub(crate) struct Args {
     /// What labels are, and so what is learnt: names of classes, or numbers
     #[arg(long, value_enum, default_value_t = Kind::Classification)]
     task: Kind,
-    #[command(flatten)]
-    model: ModelArgs,
     /// Folder for the model; must not exist. Until it is whole, FOLDER.partial has the checkpoints from which the same command
     /// goes on
     #[arg(short, long, value_name = "FOLDER")]
@@ -84,6 +82,8 @@ pub(crate) struct Args {
     /// Steps between checkpoints, beside those that each measurement makes [default: no more than those]
     #[arg(long, value_name = "N")]
     save_every: Option<u64>,
+    #[command(flatten)]
+    model: ModelArgs,
     #[command(flatten)]
     lora: LoraArgs,
 }
@@ -257,6 +257,7 @@ fn settings(args: &Args, decoder: bool, seed: u64) -> Settings {
         ..OptimizerRecipe::default()
     };
     Settings {
+        compute: args.model.dtype.compute(),
         optimizer,
         shape: args.schedule.shape(),
         warmup: args.warmup,

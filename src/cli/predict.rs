@@ -23,16 +23,16 @@ const PORTION: usize = 512;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    records: RecordArgs,
-    #[command(flatten)]
-    model: ModelArgs,
     /// Table to write, one line a record: its class and the probability of each, or its value; - is standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
     /// Replace an output that exists
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    records: RecordArgs,
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ mod state;
 
 use super::lora::Lora;
 use super::metrics::{Criterion, Metrics};
-use super::recipe::OptimizerRecipe;
+use super::recipe::{Compute, OptimizerRecipe};
 use super::schedule::Shape;
 use super::store::Store;
 use super::{Error, Network, Targets, log, store};
@@ -17,6 +17,7 @@ use crate::checkpoint::Checkpoint;
 use crate::family::dnabert2::DnaBert2;
 use crate::family::generator::Generator;
 use crate::family::{Family, detect};
+use crate::nn::on_processor;
 use crate::run::predict::task::Task;
 use burn::tensor::Device;
 use run::Run;
@@ -31,6 +32,8 @@ pub const REPORT: &str = "finetune.json";
 /// How a head, and what is below it, is trained.
 #[derive(Clone, Debug, Serialize)]
 pub struct Settings {
+    /// What products are computed in.
+    pub compute: Compute,
     /// How weights change.
     pub optimizer: OptimizerRecipe,
     /// How the learning rate goes.
@@ -171,6 +174,9 @@ pub fn open(
         let reason = format!("{} is no measure of this task", job.settings.best_by.name());
         return Err(Error::recipe("best_by", reason));
     }
+    if job.settings.compute != Compute::F32 && !on_processor(device) {
+        return Err(Error::recipe("compute", "bf16 is for the processor; other devices compute in f32"));
+    }
     let family = detect(&checkpoint)?;
     let plan = state::plan(&job, &checkpoint)?;
     let start = Start::new(checkpoint, family, &job.task, job.max_tokens, job.settings.seed)?;
@@ -201,7 +207,7 @@ fn begin<N: Network + 'static>(
     store: Store,
     newest: Option<(state::State, PathBuf)>,
 ) -> Result<Box<dyn Trainer>, Error> {
-    let network = N::open(start.checkpoint()?, device, crate::nn::Precision::F32)?;
+    let network = N::open(start.checkpoint()?, device, job.settings.compute.into())?;
     Ok(Box::new(Run::open(network, start, job, plan, store, newest)?))
 }
 

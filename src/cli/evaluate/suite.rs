@@ -223,6 +223,7 @@ fn settings(args: &Args, task: &Task, decoder: bool, seed: u64) -> Settings {
         ..OptimizerRecipe::default()
     };
     Settings {
+        compute: args.model.dtype.compute(),
         optimizer,
         shape: Shape::Linear,
         warmup: if task.folder.starts_with("tf/") { 30 } else { 50 },
