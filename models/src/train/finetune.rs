@@ -1,6 +1,6 @@
 //! Fine-tuning a checkpoint to tell classes of sequences apart, or to predict a value of them.
 //!
-//! A run lives in a folder of checkpoints ([`store`](super::store)); killed and opened again with the same job it goes on after the newest
+//! A run lives in a folder of checkpoints ([`store`]); killed and opened again with the same job it goes on after the newest
 //! one, with the bits of a run that was not.
 
 mod run;
