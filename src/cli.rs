@@ -9,7 +9,6 @@ use kilobase::models::device::DeviceRequest;
 mod allocator;
 mod archive;
 mod args;
-mod classifier;
 mod classify;
 mod codec;
 mod completions;
@@ -21,6 +20,7 @@ mod doctor;
 mod embed;
 mod evaluate;
 mod exit;
+mod fine_tuned;
 mod finetune;
 mod generate;
 mod load;
@@ -89,11 +89,11 @@ enum Command {
     Codec(codec::Args),
     /// Train a model from scratch, or go on training one, on FASTA files
     Pretrain(pretrain::Args),
-    /// Fine-tune a model to classify sequences, with all weights or low-rank factors
+    /// Fine-tune a model to tell classes of sequences apart or to predict a value, with all weights or low-rank factors
     Finetune(finetune::Args),
-    /// Tell the classes of sequences by a fine-tuned model
+    /// Tell the classes or values of sequences by a fine-tuned model
     Predict(predict::Args),
-    /// Measure a fine-tuned model on labelled sequences, beside a logistic regression over k-mers
+    /// Measure a fine-tuned model on labelled sequences, beside a logistic or ridge regression over k-mers
     Evaluate(evaluate::Args),
     /// Make a model
     Model(model::Args),

@@ -1,6 +1,10 @@
-//! `kilobase finetune`, `predict` and `evaluate` as users type them, on sequences that differ in one motif.
+//! `kilobase finetune`, `predict` and `evaluate` as users type them, on sequences that differ in one motif or in their composition.
 
+#[path = "finetune/cut.rs"]
+mod cut;
 mod program;
+#[path = "finetune/regression.rs"]
+mod regression;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -90,6 +94,17 @@ fn files(folder: &TempDir) -> Files {
     Files { train: at("train.csv"), dev: at("dev.csv"), test: at("test.csv"), out: at("out") }
 }
 
+/// A decoder of the recipe.
+fn pretrained(folder: &TempDir) -> PathBuf {
+    let lambda = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/lambda.fa.gz");
+    fs::copy(lambda, folder.path().join("lambda.fa.gz")).expect("copied");
+    fs::write(folder.path().join("recipe.toml"), RECIPE).expect("written");
+    let decoder = folder.path().join("run");
+    let recipe = folder.path().join("recipe.toml");
+    kilobase(["pretrain", text(&recipe), "-o", text(&decoder), "-q"]).assert().success();
+    decoder
+}
+
 /// The Matthews correlation of each method in a table of `evaluate`.
 fn mcc(table: &str) -> Vec<f64> {
     table.lines().skip(1).map(|line| line.split('\t').nth(3).unwrap().parse().unwrap()).collect()
@@ -98,12 +113,7 @@ fn mcc(table: &str) -> Vec<f64> {
 #[test]
 fn classifiers_are_trained_measured_and_used() {
     let start = tempfile::tempdir().expect("a temporary folder");
-    let lambda = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/lambda.fa.gz");
-    fs::copy(lambda, start.path().join("lambda.fa.gz")).expect("copied");
-    fs::write(start.path().join("recipe.toml"), RECIPE).expect("written");
-    let decoder = start.path().join("run");
-    let recipe = start.path().join("recipe.toml");
-    kilobase(["pretrain", text(&recipe), "-o", text(&decoder), "-q"]).assert().success();
+    let decoder = pretrained(&start);
     let low_rank = "--learning-rate 1e-2 --epochs 14 --warmup 5 --lora-rank 4 --lora-target q_proj --lora-target v_proj \
                     --lora-target o_proj --lora-target down_proj";
     for (model, flags) in [
@@ -144,6 +154,7 @@ fn classifiers_are_trained_measured_and_used() {
             predicate::str::contains("record\tclass\tp_other\tp_tata\na\ttata\t")
                 .and(predicate::str::contains("\nb\tother\t")),
         );
+        assert!(!Path::new(&format!("{}.partial", text(&files.out))).exists());
         let adapter = files.out.join("adapter");
         assert_eq!(adapter.join("adapter_config.json").is_file(), flags.contains("lora"));
         assert_eq!(adapter.join("adapter_model.safetensors").is_file(), flags.contains("lora"));
@@ -175,6 +186,10 @@ fn labels_that_cannot_be_learnt_are_refused_by_name() {
     );
     fs::write(&other, "sequence,label\nACGTACGT\n").unwrap();
     assert!(run(&other, &files.dev).contains("other.csv: line 2"));
+    fs::write(&other, "sequence,label\nACGTACGT,tata\nACGTACGT,\n").unwrap();
+    assert!(run(&other, &files.dev).contains("other.csv: line 3: \"ACGTACGT,\" has no class"));
+    fs::write(&other, ">a class=tata\nACGTACGT\n>b class=\nACGTACGT\n").unwrap();
+    assert!(run(&other, &files.dev).contains("record 2 (id b) has no label: write class= in its header"));
     let line =
         ["finetune", text(&files.train), "--dev", text(&files.dev), "-m", DECODER, "-o", text(&files.out)];
     kilobase(line.into_iter().chain(["--lora-rank", "2", "--lora-target", "query"]))
@@ -184,11 +199,33 @@ fn labels_that_cannot_be_learnt_are_refused_by_name() {
             predicate::str::contains("no module ends in query; there are")
                 .and(predicate::str::contains("q_proj")),
         );
+    assert!(!folder.path().join("out.partial").exists(), "what was not begun leaves nothing");
     // A model that is no classifier predicts nothing.
     kilobase(["evaluate", text(&files.test), "-m", DECODER])
         .assert()
         .failure()
         .stderr(predicate::str::contains("kilobase finetune makes a classifier"));
+}
+
+#[test]
+fn training_that_explodes_is_told_and_leaves_no_model() {
+    let folder = folder();
+    let files = files(&folder);
+    let line =
+        ["finetune", text(&files.train), "--dev", text(&files.dev), "-m", DECODER, "-o", text(&files.out)];
+    kilobase(line.into_iter().chain(["--learning-rate", "1e30", "--warmup", "0", "--save-every", "1"]))
+        .assert()
+        .code(1)
+        .stderr(predicate::str::contains("kilobase: error: step ").and(predicate::str::contains(
+            "a lower learning rate, stronger clipping or a longer warm-up may help",
+        )));
+    assert!(!files.out.exists());
+    // A development set without one of the classes is told, and used.
+    fs::write(&files.dev, "sequence,label\nACGTACGTACGTACGT,tata\n").unwrap();
+    kilobase(line.into_iter().chain(["--max-steps", "1", "--restart"]))
+        .assert()
+        .success()
+        .stderr(predicate::str::contains("dev.csv: no sequence is of class other"));
 }
 
 #[test]

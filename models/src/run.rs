@@ -1,6 +1,5 @@
 //! What users do with a model.
 
-pub mod classify;
 mod embed;
 mod error;
 pub mod generate;
@@ -8,6 +7,7 @@ pub mod kmers;
 pub mod loss;
 pub mod mlm;
 mod pool;
+pub mod predict;
 pub mod price;
 mod reading;
 pub mod score;

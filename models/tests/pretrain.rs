@@ -236,7 +236,7 @@ fn numbers_that_are_none_end_the_run_and_keep_the_checkpoint() {
     let text = error.to_string();
     assert!(matches!(error, Error::NotFinite { .. } | Error::Diverged { .. }), "{text}");
     assert!(
-        text.contains("the last good checkpoint is ") && text.contains("optimizer.learning_rate"),
+        text.contains("the last good checkpoint is ") && text.contains("a lower learning rate"),
         "{text}"
     );
     drop(run);

@@ -14,6 +14,7 @@ use kilobase::data::export::Format;
 use kilobase::models::checkpoint;
 use kilobase::models::nn::Precision;
 use kilobase::models::pretrained;
+use kilobase::models::train::recipe::Compute;
 
 use super::exit::Usage;
 
@@ -190,6 +191,14 @@ impl Dtype {
         match self {
             Self::F32 => checkpoint::Precision::F32,
             Self::Bf16 => checkpoint::Precision::Bf16,
+        }
+    }
+
+    /// For training.
+    pub(crate) fn compute(self) -> Compute {
+        match self {
+            Self::F32 => Compute::F32,
+            Self::Bf16 => Compute::Bf16,
         }
     }
 

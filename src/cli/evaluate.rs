@@ -3,30 +3,29 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
 use kilobase::data::export::AtomicFile;
-use kilobase::models::train::logistic::{Features, Logistic, kmer_count, kmers};
-use kilobase::models::train::metrics::{Metrics, measure};
-use rayon::prelude::*;
-use serde_json::json;
 
 use super::Ctx;
 use super::args::ModelArgs;
-use super::classifier::Classifier;
 use super::exit::Usage;
-use super::finetune::rows::Rows;
+use super::fine_tuned::FineTuned;
+use super::finetune::rows::{Kind, Rows};
 use super::output::{Stdout, Summary, shown};
 
+mod baseline;
 mod gue;
+mod measured;
 mod report;
 mod suite;
 
+use baseline::baseline;
+use measured::{Found, Measured, table};
 use report::Detail;
 use suite::{Line, Suite};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Labelled sequences to measure on: tables of sequence and class (CSV or TSV), or FASTA with class= in the headers
+    /// Labelled sequences to measure on: tables of sequence and label (CSV or TSV), or FASTA with class= or value= in the headers
     #[arg(value_name = "FILE", required_unless_present = "suite")]
     test: Vec<PathBuf>,
     /// Fine-tune the model on every task of a benchmark that --data holds, by its authors' recipe, and measure it beside a
@@ -39,12 +38,13 @@ pub(crate) struct Args {
     /// Full learning rate of the suite's fine-tuning [default: 3e-5 for encoders, 5e-4 for decoders]
     #[arg(long, value_name = "RATE", requires = "suite")]
     learning_rate: Option<f64>,
-    #[command(flatten)]
-    model: ModelArgs,
-    /// Train a logistic regression over k-mers on these sequences and measure it as well
+    /// What labels are [default: what the model was trained for; without one, classification]
+    #[arg(long, value_enum, conflicts_with = "suite")]
+    task: Option<Kind>,
+    /// Train a regression over k-mers on these sequences, logistic for classes and ridge for values, and measure it as well
     #[arg(long, value_name = "FILE", requires = "dev")]
     train: Option<PathBuf>,
-    /// Sequences that decide how long the regression is trained, and with which k
+    /// Sequences that decide how long the regression is trained or its penalty, and with which k
     #[arg(long, value_name = "FILE", requires = "train")]
     dev: Option<PathBuf>,
     /// Longest k-mers of the regression
@@ -53,25 +53,14 @@ pub(crate) struct Args {
     /// Table to write, one line a method; - is standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
-    /// Page of HTML to write as well: the table, confusion matrices, accuracy over confidence
+    /// Page of HTML to write as well: the table; confusion matrices and accuracy over confidence, or predictions over truth
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Replace outputs that exist
     #[arg(long)]
     force: bool,
-}
-
-/// A method, its classes and its measures.
-struct Measured {
-    method: String,
-    classes: Vec<String>,
-    metrics: Metrics,
-}
-
-impl Measured {
-    fn detail(&self) -> Detail<'_> {
-        Detail { name: self.method.clone(), classes: &self.classes, metrics: &self.metrics }
-    }
+    #[command(flatten)]
+    model: ModelArgs,
 }
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
@@ -98,30 +87,38 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
             "nothing to measure; name a fine-tuned model with -m, or --train and --dev for the baseline";
         return Err(Usage(reason.to_owned()).into());
     }
-    let test = Rows::read(&args.test)?;
+    let model = args.model.model.is_some().then(|| FineTuned::load(&args.model, ctx)).transpose()?;
+    let kind = kind(args, model.as_ref())?;
+    let test = Rows::read(&args.test, kind)?;
     let mut measured: Vec<Measured> = Vec::new();
-    if let Some(name) = &args.model.model {
-        let classifier = Classifier::load(&args.model, ctx)?;
-        let labels = test.labels(&classifier.classes)?;
-        let laws = classifier.laws(&test.ids(&classifier.tokens())?)?.concat();
-        let metrics = measure(&laws, &labels, classifier.classes.len());
-        measured.push(Measured { method: name.clone(), classes: classifier.classes, metrics });
+    if let Some(model) = &model {
+        let method = args.model.name().to_owned();
+        measured.push(Measured { method, found: Found::by(model, &test)? });
     }
     if let (Some(train), Some(dev)) = (&args.train, &args.dev) {
-        let [train, dev] = [train, dev].map(|path| Rows::read(std::slice::from_ref(path)));
-        let train = train?;
-        let (method, metrics) = baseline(args, [&train, &dev?, &test], ctx)?;
-        measured.push(Measured { method, classes: train.classes()?, metrics });
+        let [train, dev] = [train, dev].map(|path| Rows::read(std::slice::from_ref(path), kind));
+        measured.push(baseline(args, kind, [&train?, &dev?, &test], ctx)?);
     }
-    let table = table(&measured);
+    let table = table(kind, &measured);
     let details: Vec<Detail<'_>> = measured.iter().map(Measured::detail).collect();
     let files = args.test.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
     report(args, &[("measured on", files)], &table, &details)?;
     write(args, file, &table, ctx)?;
-    let all = measured.iter().map(|m| json!({ "method": m.method, "measures": m.metrics }));
     let summary = Summary::new("evaluate").fact("sequences", test.sequences.len());
-    let summary = if ctx.json { summary.fact("methods", all.collect::<Vec<_>>()) } else { summary };
+    let all = measured.iter().map(Measured::json).collect::<Vec<_>>();
+    let summary = if ctx.json { summary.fact("methods", all) } else { summary };
     ctx.console.summary(&summary.fact("output", shown(file)), false)
+}
+
+/// What the labels are: as the model has it, if there is one.
+fn kind(args: &Args, model: Option<&FineTuned>) -> anyhow::Result<Kind> {
+    let Some(model) = model else { return Ok(args.task.unwrap_or(Kind::Classification)) };
+    let own = Kind::of(&model.task);
+    if args.task.is_some_and(|asked| asked != own) {
+        let what = if own == Kind::Regression { "a regression" } else { "a classifier" };
+        return Err(Usage(format!("--task: {} is {what}", args.model.name())).into());
+    }
+    Ok(own)
 }
 
 fn write(args: &Args, file: Option<&Path>, table: &str, ctx: &Ctx) -> anyhow::Result<()> {
@@ -150,50 +147,4 @@ fn report(args: &Args, facts: &[(&str, String)], table: &str, details: &[Detail<
     let mut out = AtomicFile::create(path, args.force)?;
     out.write_all(report::page("kilobase evaluate", &facts, table, details).as_bytes())?;
     Ok(out.commit()?)
-}
-
-/// The regression whose longest k-mers are best for the development set.
-fn baseline(args: &Args, [train, dev, test]: [&Rows; 3], ctx: &Ctx) -> anyhow::Result<(String, Metrics)> {
-    let classes = train.classes()?;
-    let (train_labels, dev_labels) = (train.labels(&classes)?, dev.labels(&classes)?);
-    let mut best: Option<(usize, f64, Logistic)> = None;
-    for k in (2..=args.k.max(2)).step_by(2) {
-        let k = usize::from(k.min(args.k));
-        let (train, dev) = (counted(train, k), counted(dev, k));
-        let (train, labelled) = ((&train[..], &train_labels[..]), (&dev[..], &dev_labels[..]));
-        let model = Logistic::train(kmer_count(k), classes.len(), train, labelled, ctx.seed);
-        let loss = model.measure(&dev, &dev_labels).loss;
-        ctx.console.detail(format_args!("{k}-mer logistic regression: development set loss {loss:.4}"));
-        if best.as_ref().is_none_or(|(_, lowest, _)| loss < *lowest) {
-            best = Some((k, loss, model));
-        }
-    }
-    let (k, _, model) = best.expect("at least one k");
-    ensure!(!test.sequences.is_empty(), "no sequences to measure on");
-    let metrics = model.measure(&counted(test, k), &test.labels(&classes)?);
-    Ok((format!("logistic regression, 1- to {k}-mers"), metrics))
-}
-
-fn counted(rows: &Rows, k: usize) -> Vec<Features> {
-    rows.sequences.par_iter().map(|text| kmers(text, k)).collect()
-}
-
-fn table(measured: &[Measured]) -> String {
-    let area = |area: Option<f64>| area.map_or_else(|| "NA".to_owned(), |area| format!("{area:.4}"));
-    let header =
-        "method\tsequences\taccuracy\tmcc\tmacro_f1\tauroc\tauprc\tloss\tcalibration_error\n".to_owned();
-    let line = |Measured { method, metrics: m, .. }: &Measured| {
-        format!(
-            "{method}\t{}\t{:.4}\t{:.4}\t{:.4}\t{}\t{}\t{:.4}\t{:.4}\n",
-            m.count,
-            m.accuracy,
-            m.mcc,
-            m.macro_f1,
-            area(m.auroc),
-            area(m.auprc),
-            m.loss,
-            m.calibration_error
-        )
-    };
-    std::iter::once(header).chain(measured.iter().map(line)).collect::<Vec<_>>().concat()
 }

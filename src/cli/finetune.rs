@@ -1,4 +1,4 @@
-//! `kilobase finetune`: a classifier from a checkpoint and labelled sequences.
+//! `kilobase finetune`: a classifier or a regression from a checkpoint and labelled sequences.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -6,45 +6,46 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
-use kilobase::data::export::AtomicFolder;
-use kilobase::data::tokenize::Tokenizer;
-use kilobase::models::checkpoint::Checkpoint;
-use kilobase::models::device::Choice;
-use kilobase::models::family::{Family, detect};
-use kilobase::models::run::classify::Tokens;
-use kilobase::models::run::kmers::Kmers;
-use kilobase::models::train::finetune::{self, Labelled, Outcome, Settings};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use kilobase::models::run::predict::task::Task;
+use kilobase::models::train::finetune::{self, Outcome, Settings, Trainer};
 use kilobase::models::train::lora::Lora;
+use kilobase::models::train::metrics::{Criterion, Metrics};
 use kilobase::models::train::recipe::OptimizerRecipe;
 use kilobase::models::train::schedule::Shape;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::args::ModelArgs;
 use super::exit::Usage;
-use super::load::{self, Found};
-use super::model::TOKENIZER_FILES;
 use super::output::{Summary, shown};
 use super::progress::Progress;
 use super::{Ctx, allocator};
 
 pub(super) mod rows;
+pub(super) mod start;
 
-use rows::Rows;
+use rows::{Kind, Rows};
+use start::{Folder, Start};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Labelled sequences to train on: tables of sequence and class (CSV or TSV), or FASTA with class= in the headers; plain or
-    /// gzip
+    /// Labelled sequences to train on: tables of sequence and label (CSV or TSV), or FASTA with class= or value= in the headers;
+    /// plain or gzip
     #[arg(value_name = "FILE", required = true)]
     train: Vec<PathBuf>,
     /// Labelled sequences by which the best weights are chosen
     #[arg(long, value_name = "FILE")]
     dev: PathBuf,
-    #[command(flatten)]
-    model: ModelArgs,
-    /// Folder for the classifier; must not exist
+    /// What labels are, and so what is learnt: names of classes, or numbers
+    #[arg(long, value_enum, default_value_t = Kind::Classification)]
+    task: Kind,
+    /// Folder for the model; must not exist. Until it is whole, FOLDER.partial has the checkpoints from which the same command
+    /// goes on
     #[arg(short, long, value_name = "FOLDER")]
     output: PathBuf,
+    /// Begin anew where an unfinished run could be continued
+    #[arg(long)]
+    restart: bool,
     /// Passes over the training set
     #[arg(long, value_name = "N", default_value = "3")]
     epochs: u64,
@@ -72,9 +73,17 @@ pub(crate) struct Args {
     /// Steps between measurements on the development set [default: once an epoch]
     #[arg(long, value_name = "N")]
     every: Option<u64>,
-    /// Measurements without a lower loss after which training ends [default: it does not]
+    /// Measure of the development set by which the best weights are chosen
+    #[arg(long, value_name = "MEASURE", default_value = Criterion::default().name(), value_parser = criteria())]
+    best_by: Criterion,
+    /// Measurements that are not better after which training ends [default: it does not]
     #[arg(long, value_name = "N")]
     patience: Option<u64>,
+    /// Steps between checkpoints, beside those that each measurement makes [default: no more than those]
+    #[arg(long, value_name = "N")]
+    save_every: Option<u64>,
+    #[command(flatten)]
+    model: ModelArgs,
     #[command(flatten)]
     lora: LoraArgs,
 }
@@ -120,8 +129,18 @@ impl Fall {
     }
 }
 
+fn criteria() -> impl TypedValueParser<Value = Criterion> {
+    let named = |name: String| Criterion::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, of)| of);
+    let names = Criterion::ALL.map(|(name, _)| name);
+    PossibleValuesParser::new(names).map(move |name| named(name).expect("a possible value"))
+}
+
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
+    let unfinished = unfinished(&args.output)?;
     if args.output.exists() {
+        if finetune::is_left_over(&unfinished, &args.output) {
+            fs::remove_dir_all(&unfinished).with_context(|| unfinished.display().to_string())?;
+        }
         return Err(Usage(format!("{}: exists; name a new folder with -o", args.output.display())).into());
     }
     if args.max_tokens.is_some_and(|most| most.get() < 3) {
@@ -129,138 +148,96 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<()> {
     }
     allocator::keep_freed_memory();
     let device = ctx.device.choose()?;
-    let train = Rows::read(&args.train)?;
-    let classes = train.classes()?;
-    let dev = Rows::read(std::slice::from_ref(&args.dev))?;
+    let train = Rows::read(&args.train, args.task)?;
+    let task = train.task()?;
+    if !args.best_by.is_of(&task) {
+        let reason = format!("--best-by {}: the other task has this measure", args.best_by.name());
+        return Err(Usage(reason).into());
+    }
+    if train.look_like_values() {
+        ctx.console.warn(
+            "all labels are numbers, not all of them whole: --task regression would predict them as such",
+        );
+    }
+    let dev = Rows::read(std::slice::from_ref(&args.dev), args.task)?;
     let start = Start::find(&args.model, ctx)?;
     let most = args.max_tokens.map(NonZeroUsize::get);
-    let (train, dev) = (start.labelled(&train, &classes, most)?, start.labelled(&dev, &classes, most)?);
-    ctx.console.info(format_args!(
-        "{} sequences to train on, {} to choose by, {} classes, on {device}",
-        train.ids.len(),
-        dev.ids.len(),
-        classes.len()
-    ));
-    let settings = settings(args, start.decoder, ctx.seed);
-    let output = args.output.display();
-    let unfinished = AtomicFolder::create(&args.output).with_context(|| format!("{output}"))?;
-    let mut bar = None;
-    let mut log = Vec::new();
-    let outcome = start.finetune(
-        (&classes, most),
-        [&train, &dev],
-        &settings,
-        &device,
-        unfinished.path(),
-        &mut |now| {
-            let bar = bar.get_or_insert_with(|| Progress::new(&ctx.console, Some(now.steps), "steps"));
-            bar.inc(1);
-            if let Some(dev) = &now.dev {
-                ctx.console.info(format_args!(
-                    "step {} of {}: development set loss {:.4}, accuracy {:.4}, mcc {:.4}",
-                    now.step, now.steps, dev.loss, dev.accuracy, dev.mcc
-                ));
-            }
-            log.push(json!({ "step": now.step, "loss": now.loss, "dev": now.dev }).to_string());
-        },
-    )?;
-    if let Some(bar) = bar {
-        bar.finish();
+    let [train_set, dev_set] = [&train, &dev].map(|rows| start.labelled(rows, &task, most));
+    if let Some(class) = dev.absent(&task) {
+        ctx.console.warn(format_args!("{}: no sequence is of class {class}", args.dev.display()));
     }
-    let write = |name: &str, bytes: &[u8]| {
-        let path = unfinished.path().join(name);
-        fs::write(&path, bytes).with_context(|| format!("{}", path.display()))
+    let about = match &task {
+        Task::Classes(classes) => format!("{} classes", classes.len()),
+        Task::Value(scale) => {
+            format!("values of mean {:.4} and deviation {:.4}", scale.mean, scale.deviation)
+        }
     };
-    write("log.jsonl", format!("{}\n", log.join("\n")).as_bytes())?;
-    let facts = facts(args, &start.name, &outcome, &settings);
-    write("finetune.json", format!("{facts:#}\n").as_bytes())?;
-    unfinished.commit().with_context(|| format!("{output}"))?;
-    let summary = Summary::new("finetune")
+    let (train, dev) = (train.sequences.len(), dev.sequences.len());
+    ctx.console.info(format_args!("{train} sequences to train on, {dev} to choose by, {about}, on {device}"));
+    let mut job = start.job(task, most, [train_set?, dev_set?], settings(args, start.decoder, ctx.seed))?;
+    job.facts = facts(args);
+    let folder = Folder { path: &unfinished, restart: args.restart };
+    let mut report = |message: String| ctx.console.info(message);
+    let trainer = start.open(job, &folder, &device, &mut report)?;
+    let outcome = train_whole(trainer, &args.output, ctx, true)?;
+    let mut summary = Summary::new("finetune")
         .fact("steps", outcome.steps)
         .fact("best_step", outcome.best_step)
         .fact("trained", outcome.trained)
-        .fact("parameters", outcome.parameters)
-        .fact("dev_loss", outcome.dev.loss)
-        .fact("dev_accuracy", outcome.dev.accuracy)
-        .fact("dev_mcc", outcome.dev.mcc)
-        .fact("output", shown(Some(&args.output)));
-    ctx.console.summary(&summary, false)
+        .fact("parameters", outcome.parameters);
+    for (name, value) in measures(&outcome.dev) {
+        summary = summary.fact(name, value);
+    }
+    ctx.console.summary(&summary.fact("output", shown(Some(&args.output))), false)
 }
 
-/// A model to fine-tune.
-pub(super) struct Start {
-    pub(super) name: String,
-    pub(super) decoder: bool,
-    found: Found,
-    /// Where the files of the tokenizer are.
-    tokenizer_folder: PathBuf,
-    tokenizer: Box<dyn Tokenizer>,
+/// Where the run's checkpoints are until its end.
+fn unfinished(output: &Path) -> anyhow::Result<PathBuf> {
+    let name = output.file_name().with_context(|| format!("{}: no name for a folder", output.display()))?;
+    let mut name = name.to_owned();
+    name.push(".partial");
+    Ok(output.with_file_name(name))
 }
 
-impl Start {
-    pub(super) fn find(args: &ModelArgs, ctx: &Ctx) -> anyhow::Result<Self> {
-        let found = load::find(args, &ctx.console)?;
-        let name = args.name().to_owned();
-        let checkpoint =
-            Checkpoint::open(found.path()).with_context(|| format!("cannot load the model {name}"))?;
-        let decoder = detect(&checkpoint)? == Family::Generator;
-        let tokenizer = load::tokenizer(args.tokenizer.as_deref(), found.path())?;
-        let tokenizer_folder = args.tokenizer.as_deref().unwrap_or(found.path()).to_owned();
-        Ok(Self { name, decoder, found, tokenizer_folder, tokenizer })
-    }
-
-    /// Where it was found.
-    pub(super) fn folder(&self) -> &Path {
-        self.found.path()
-    }
-
-    /// Rows as tokens, at most so many of each, with the numbers of their classes.
-    pub(super) fn labelled(
-        &self,
-        rows: &Rows,
-        classes: &[String],
-        most: Option<usize>,
-    ) -> anyhow::Result<Labelled> {
-        let k = Kmers::new(&*self.tokenizer).map_or(1, |kmers| kmers.k());
-        let tokens = Tokens { tokenizer: &*self.tokenizer, decoder: self.decoder, k, most };
-        let labels = rows.labels(classes)?;
-        Ok(Labelled { ids: rows.ids(&tokens)?, labels })
-    }
-
-    /// A classifier in a folder that exists: the best weights, and the tokenizer.
-    pub(super) fn finetune(
-        &self,
-        (classes, most): (&[String], Option<usize>),
-        [train, dev]: [&Labelled; 2],
-        settings: &Settings,
-        device: &Choice,
-        folder: &Path,
-        tell: &mut dyn FnMut(&finetune::Progress),
-    ) -> anyhow::Result<Outcome> {
-        let checkpoint = Checkpoint::open(self.found.path())
-            .with_context(|| format!("cannot load the model {}", self.name))?;
-        let outcome = finetune::finetune(
-            checkpoint,
-            &self.name,
-            classes,
-            most,
-            train,
-            dev,
-            settings,
-            &device.open()?,
-            folder,
-            tell,
-        )?;
-        for file in TOKENIZER_FILES {
-            let from = self.tokenizer_folder.join(file);
-            if from.is_file() {
-                let bytes = fs::read(&from).with_context(|| from.display().to_string())?;
-                let path = folder.join(file);
-                fs::write(&path, bytes).with_context(|| path.display().to_string())?;
-            }
+/// What is told of a measurement on the development set.
+fn measures(metrics: &Metrics) -> Vec<(&'static str, Value)> {
+    match metrics {
+        Metrics::Classes(m) => {
+            vec![("dev_loss", m.loss.into()), ("dev_accuracy", m.accuracy.into()), ("dev_mcc", m.mcc.into())]
         }
-        Ok(outcome)
+        Metrics::Values(m) => vec![
+            ("dev_rmse", m.rmse.into()),
+            ("dev_mae", m.mae.into()),
+            ("dev_pearson", m.pearson.into()),
+            ("dev_spearman", m.spearman.into()),
+            ("dev_r2", m.r2.into()),
+        ],
     }
+}
+
+/// Trains to the end and writes the model.
+pub(super) fn train_whole(
+    mut trainer: Box<dyn Trainer>,
+    output: &Path,
+    ctx: &Ctx,
+    told: bool,
+) -> anyhow::Result<Outcome> {
+    let bar = Progress::new(&ctx.console, Some(trainer.steps()), "steps");
+    bar.skip(trainer.done());
+    while !trainer.is_over() {
+        let now = trainer.step()?;
+        bar.inc(1);
+        if let Some(dev) = now.dev.filter(|_| told) {
+            let measures = measures(&dev).into_iter().map(|(name, value)| {
+                let value = value.as_f64().map_or_else(|| "NA".to_owned(), |value| format!("{value:.4}"));
+                format!("{} {value}", name.trim_start_matches("dev_"))
+            });
+            let measures = measures.collect::<Vec<_>>().join(", ");
+            ctx.console.info(format_args!("step {} of {}: development set {measures}", now.step, now.steps));
+        }
+    }
+    bar.finish();
+    Ok(trainer.finish(output)?)
 }
 
 fn settings(args: &Args, decoder: bool, seed: u64) -> Settings {
@@ -280,6 +257,7 @@ fn settings(args: &Args, decoder: bool, seed: u64) -> Settings {
         ..OptimizerRecipe::default()
     };
     Settings {
+        compute: args.model.dtype.compute(),
         optimizer,
         shape: args.schedule.shape(),
         warmup: args.warmup,
@@ -287,19 +265,18 @@ fn settings(args: &Args, decoder: bool, seed: u64) -> Settings {
         max_steps: args.max_steps.unwrap_or(0),
         batch: args.batch.get(),
         every: args.every.unwrap_or(0),
+        best_by: args.best_by,
         patience: args.patience.unwrap_or(0),
         lora,
         seed,
+        save_every: args.save_every.unwrap_or(0),
     }
 }
 
-fn facts(args: &Args, name: &str, outcome: &Outcome, settings: &Settings) -> Value {
-    json!({
-        "kilobase": env!("CARGO_PKG_VERSION"), "command": "finetune", "start": name, "seed": settings.seed,
-        "train": args.train, "dev": args.dev, "outcome": outcome, "optimizer": settings.optimizer,
-        "epochs": settings.epochs, "batch": settings.batch, "warmup": settings.warmup,
-        "schedule": settings.shape, "max_tokens": args.max_tokens, "lora": settings.lora,
-    })
+/// What the report says beside what decides numbers.
+fn facts(args: &Args) -> Map<String, Value> {
+    let facts = json!({ "kilobase": env!("CARGO_PKG_VERSION"), "train": args.train, "dev": args.dev });
+    facts.as_object().expect("an object").clone()
 }
 
 /// Refuses an input without sequences.

@@ -32,6 +32,12 @@ impl AtomicFolder {
         self.folder.path()
     }
 
+    /// Gives the folder another name than the one it was begun with, on the same file system.
+    pub fn commit_to(mut self, path: impl Into<PathBuf>) -> io::Result<()> {
+        self.path = path.into();
+        self.commit()
+    }
+
     /// Gives the folder its name, which nothing else has.
     pub fn commit(self) -> io::Result<()> {
         let Self { path, folder } = self;

@@ -63,8 +63,38 @@ pub enum Error {
         /// The newest checkpoint.
         kept: Option<PathBuf>,
     },
+    /// The loss has gone far above what it was at first, and what guessing takes.
+    #[error(
+        "step {step}: the mean loss of the last {window} steps is {mean:.4}; it began at {begun:.4}, and guessing takes \
+         {guessed:.4}: training diverges; {}",
+        after(kept.as_ref())
+    )]
+    Exploded {
+        /// The step.
+        step: u64,
+        /// Steps of the mean.
+        window: u64,
+        /// The mean.
+        mean: f64,
+        /// The mean of the first so many steps.
+        begun: f64,
+        /// What answering without reading takes at the same sequences.
+        guessed: f64,
+        /// The newest checkpoint.
+        kept: Option<PathBuf>,
+    },
+    /// A checkpoint cannot be written, as on a disk that is full.
+    #[error("the checkpoint of step {step} cannot be written: {reason}; {}", kept_one(kept.as_ref()))]
+    Unsaved {
+        /// The step.
+        step: u64,
+        /// Why.
+        reason: Box<Error>,
+        /// The newest one that could.
+        kept: Option<PathBuf>,
+    },
     /// A folder holds a run of another recipe, seed or input.
-    #[error("{}: this is a run with another {what} ({found} in place of {expected})", path.display())]
+    #[error("{}: this is a run with another {what} ({found} in place of {expected}); --restart begins anew", path.display())]
     OtherRun {
         /// The folder.
         path: PathBuf,
@@ -115,10 +145,13 @@ pub enum Error {
 }
 
 fn after(kept: Option<&PathBuf>) -> String {
-    let hint = "lower optimizer.learning_rate or optimizer.clip, or lengthen schedule.warmup";
+    format!("{}; a lower learning rate, stronger clipping or a longer warm-up may help", kept_one(kept))
+}
+
+fn kept_one(kept: Option<&PathBuf>) -> String {
     match kept {
-        Some(path) => format!("the last good checkpoint is {}; {hint}", path.display()),
-        None => format!("there is no checkpoint yet; {hint}"),
+        Some(path) => format!("the last good checkpoint is {}", path.display()),
+        None => "there is no checkpoint yet".to_owned(),
     }
 }
 
@@ -126,6 +159,10 @@ impl Error {
     pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, source }
+    }
+
+    pub(super) fn unsaved(step: u64, kept: Option<PathBuf>, reason: Self) -> Self {
+        Self::Unsaved { step, reason: Box::new(reason), kept }
     }
 
     pub(super) fn recipe(field: &'static str, reason: impl Into<String>) -> Self {

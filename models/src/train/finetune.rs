@@ -1,28 +1,39 @@
-//! Fine-tuning a checkpoint to classify sequences.
+//! Fine-tuning a checkpoint to tell classes of sequences apart, or to predict a value of them.
+//!
+//! A run lives in a folder of checkpoints ([`store`]); killed and opened again with the same job it goes on after the newest
+//! one, with the bits of a run that was not.
 
+mod run;
 mod start;
+mod state;
 
-use super::adamw::{Moments, clip};
-use super::lora::{Adapter, Lora};
-use super::metrics::{Metrics, measure};
-use super::recipe::OptimizerRecipe;
-use super::schedule::{Plateau, Schedule, Shape};
-use super::{Error, Network, Parameters, gradient, order};
-use crate::checkpoint::{CONFIG, Checkpoint, Precision, write_safetensors};
+use super::lora::Lora;
+use super::metrics::{Criterion, Metrics};
+use super::recipe::{Compute, OptimizerRecipe};
+use super::schedule::Shape;
+use super::store::Store;
+use super::{Error, Network, Targets, log, store};
+use crate::checkpoint::Checkpoint;
 use crate::family::dnabert2::DnaBert2;
 use crate::family::generator::Generator;
 use crate::family::{Family, detect};
-use crate::run::kmers::law;
+use crate::nn::on_processor;
+use crate::run::predict::task::Task;
 use burn::tensor::Device;
-use kilobase_data::batch::PackedBatch;
-use rand::seq::SliceRandom;
-use serde::Serialize;
+use run::Run;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use start::Start;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// How a classifier is trained.
-#[derive(Clone, Debug)]
+/// What a finished model's folder says of how it was made.
+pub const REPORT: &str = "finetune.json";
+
+/// How a head, and what is below it, is trained.
+#[derive(Clone, Debug, Serialize)]
 pub struct Settings {
+    /// What products are computed in.
+    pub compute: Compute,
     /// How weights change.
     pub optimizer: OptimizerRecipe,
     /// How the learning rate goes.
@@ -37,40 +48,72 @@ pub struct Settings {
     pub batch: usize,
     /// Steps between measurements on the development set; 0 for once an epoch.
     pub every: u64,
-    /// Measurements without a better loss after which training ends; 0 for never.
+    /// By which measure of them the best weights are chosen.
+    pub best_by: Criterion,
+    /// Measurements that are not better after which training ends; 0 for never.
     pub patience: u64,
     /// Low-rank factors in place of all weights.
     pub lora: Option<Lora>,
     /// Of everything random.
     pub seed: u64,
+    /// Steps between checkpoints beside those that each measurement makes; 0 for none. It decides no number.
+    #[serde(skip)]
+    pub save_every: u64,
 }
 
-/// Sequences as tokens, with their classes.
-#[derive(Clone, Debug, Default)]
+/// Sequences as tokens, with what is asked of each: classes, or values in their own unit.
+#[derive(Clone, Debug)]
 pub struct Labelled {
     /// Ids of each sequence.
     pub ids: Vec<Vec<u32>>,
-    /// The class of each.
-    pub labels: Vec<usize>,
+    /// Its class or value.
+    pub targets: Targets,
 }
 
-/// What fine-tuning tells while it goes on.
-#[derive(Clone, Debug, Serialize)]
+/// All that a run is made of, but the checkpoint that it starts from.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Stands for the checkpoint in the adapter's file and in the report.
+    pub name: String,
+    /// What the head is to answer.
+    pub task: Task,
+    /// Tokens that were read of a sequence at most, for who predicts.
+    pub max_tokens: Option<usize>,
+    /// Sequences to train on.
+    pub train: Labelled,
+    /// Sequences by which the best weights are chosen.
+    pub dev: Labelled,
+    /// How it is trained.
+    pub settings: Settings,
+    /// Files of the tokenizer by their names, which go along with the model.
+    pub files: Vec<(String, Vec<u8>)>,
+    /// Further facts for the report, which decide no number.
+    pub facts: serde_json::Map<String, Value>,
+}
+
+/// What fine-tuning tells while it goes on; a line of its log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// Steps that are done.
     pub step: u64,
     /// Steps in all.
     pub steps: u64,
-    /// The last step's loss.
+    /// The last step's loss: cross-entropy in nats, or the mean square error on the head's scale.
     pub loss: f64,
     /// A measurement on the development set, if one was due.
     pub dev: Option<Metrics>,
 }
 
+impl log::Numbered for Progress {
+    fn step(&self) -> u64 {
+        self.step
+    }
+}
+
 /// What fine-tuning ends with.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
-    /// The step whose weights are kept: the one with the lowest loss on the development set.
+    /// The step whose weights are kept: the best one for the development set.
     pub best_step: u64,
     /// Steps that were taken.
     pub steps: u64,
@@ -82,157 +125,99 @@ pub struct Outcome {
     pub parameters: usize,
 }
 
-/// Trains `checkpoint` to tell `classes` apart and writes the best weights into `folder`, which must exist, as a Hugging Face
-/// directory without its tokenizer; with low-rank factors also those, in `adapter/`, as PEFT does.
-///
-/// `name` stands for the checkpoint in the adapter's file; `max_tokens` is written for who predicts.
+/// A run that is at work: its next steps do not depend on whether it was begun or gone on with.
+pub trait Trainer {
+    /// Steps that are done.
+    fn done(&self) -> u64;
+
+    /// Steps in all.
+    fn steps(&self) -> u64;
+
+    /// Whether all steps are done, or patience is at its end.
+    fn is_over(&self) -> bool;
+
+    /// Does a step, and what is due after it: measures, writes a checkpoint.
+    fn step(&mut self) -> Result<Progress, Error>;
+
+    /// Writes the best weights to a new folder on the same file system, as a Hugging Face directory with its tokenizer, log and
+    /// report; with low-rank factors also those, in `adapter/`, as PEFT does. Then removes the folder of the run.
+    ///
+    /// # Panics
+    /// If the run is not over.
+    fn finish(self: Box<Self>, output: &Path) -> Result<Outcome, Error>;
+}
+
+/// Goes on with the run in a folder, or begins one: `checkpoint` with a new head. `report` is told what is worth knowing.
 ///
 /// # Panics
-/// If there are no sequences, or not one class each.
-#[allow(clippy::too_many_arguments, reason = "each is one thing that a user names")]
-pub fn finetune(
+/// If there are no sequences to train on or none to choose by, or not a target of the task for each.
+pub fn open(
     checkpoint: Checkpoint,
-    name: &str,
-    classes: &[String],
-    max_tokens: Option<usize>,
-    train: &Labelled,
-    dev: &Labelled,
-    settings: &Settings,
-    device: &Device,
+    job: Job,
     folder: &Path,
-    tell: &mut dyn FnMut(&Progress),
-) -> Result<Outcome, Error> {
+    device: &Device,
+    restart: bool,
+    report: &mut dyn FnMut(String),
+) -> Result<Box<dyn Trainer>, Error> {
+    for labelled in [&job.train, &job.dev] {
+        assert!(
+            !labelled.ids.is_empty() && labelled.ids.len() == labelled.targets.len(),
+            "a target for each"
+        );
+        let fits = matches!(
+            (&job.task, &labelled.targets),
+            (Task::Classes(_), Targets::Classes(_)) | (Task::Value(_), Targets::Values(_))
+        );
+        assert!(fits, "targets of the task");
+    }
+    if !job.settings.best_by.is_of(&job.task) {
+        let reason = format!("{} is no measure of this task", job.settings.best_by.name());
+        return Err(Error::recipe("best_by", reason));
+    }
+    if job.settings.compute != Compute::F32 && !on_processor(device) {
+        return Err(Error::recipe("compute", "bf16 is for the processor; other devices compute in f32"));
+    }
     let family = detect(&checkpoint)?;
-    let start = Start::new(checkpoint, family, classes, max_tokens, settings.seed)?;
-    let job = Job { name, classes: classes.len(), train, dev, settings, folder };
-    let autodiff = device.clone().autodiff();
-    match family {
-        Family::DnaBert2 => {
-            job.run(&DnaBert2::open(start.checkpoint()?, &autodiff, crate::nn::Precision::F32)?, &start, tell)
-        }
-        Family::Generator => job.run(
-            &Generator::open(start.checkpoint()?, &autodiff, crate::nn::Precision::F32)?,
-            &start,
-            tell,
-        ),
+    let plan = state::plan(&job, &checkpoint)?;
+    let start = Start::new(checkpoint, family, &job.task, job.max_tokens, job.settings.seed)?;
+    let is_new = !folder.exists();
+    // The newest, and the best one.
+    let store = Store::open(folder, 1)?;
+    if restart {
+        store.clear()?;
     }
+    let newest = state::newest(&store, &plan, report)?;
+    let device = device.clone().autodiff();
+    let opened: Result<Box<dyn Trainer>, Error> = match family {
+        Family::DnaBert2 => begin::<DnaBert2>(&start, &device, job, plan, store, newest),
+        Family::Generator => begin::<Generator>(&start, &device, job, plan, store, newest),
+    };
+    if opened.is_err() && is_new {
+        // It holds nothing that a run could go on from; the error is what matters.
+        let _ = std::fs::remove_dir_all(folder);
+    }
+    opened
 }
 
-struct Job<'a> {
-    name: &'a str,
-    classes: usize,
-    train: &'a Labelled,
-    dev: &'a Labelled,
-    settings: &'a Settings,
-    folder: &'a Path,
+fn begin<N: Network + 'static>(
+    start: &Start,
+    device: &Device,
+    job: Job,
+    plan: Value,
+    store: Store,
+    newest: Option<(state::State, PathBuf)>,
+) -> Result<Box<dyn Trainer>, Error> {
+    let network = N::open(start.checkpoint()?, device, job.settings.compute.into())?;
+    Ok(Box::new(Run::open(network, start, job, plan, store, newest)?))
 }
 
-impl Job<'_> {
-    fn run<N: Network>(
-        &self,
-        network: &N,
-        start: &Start,
-        tell: &mut dyn FnMut(&Progress),
-    ) -> Result<Outcome, Error> {
-        let settings = self.settings;
-        let mut network = network.clone();
-        let mut weights = Parameters::of(&network);
-        let mut gradients = weights.zeros();
-        let mut adapter = settings
-            .lora
-            .clone()
-            .map(|lora| {
-                Adapter::new(
-                    lora,
-                    &weights,
-                    |name| N::HEAD.iter().any(|head| name.starts_with(head)),
-                    settings.seed,
-                )
-            })
-            .transpose()?;
-        let mut moments = Moments::new(adapter.as_ref().map_or(&weights, |adapter| &adapter.trained));
-        let an_epoch = self.train.ids.len().div_ceil(settings.batch) as u64;
-        let steps = settings.epochs * an_epoch;
-        let steps = if settings.max_steps > 0 { steps.min(settings.max_steps) } else { steps };
-        let every = if settings.every > 0 { settings.every } else { an_epoch };
-        let warmup = settings.warmup.min(steps);
-        let schedule =
-            Schedule { steps, shape: settings.shape, warmup, floor: 0.0, patience: 1, factor: 0.5 };
-        let mut plateau = Plateau::default();
-        let (mut best, mut waited, mut step) = (None::<(u64, Metrics, Parameters, Option<Adapter>)>, 0, 0);
-        'epochs: for epoch in 0.. {
-            let mut order: Vec<usize> = (0..self.train.ids.len()).collect();
-            order.shuffle(&mut order::stream(settings.seed, 5, epoch));
-            for rows in order.chunks(settings.batch) {
-                if step == steps {
-                    break 'epochs;
-                }
-                step += 1;
-                let (batch, labels) = Self::batch(self.train, rows);
-                gradients.clear();
-                let (loss, _) = gradient::classify(&network, &batch, &labels, Some(&mut gradients));
-                let of_trained = adapter.as_ref().map(|adapter| adapter.gradients(&gradients));
-                let own = of_trained.as_ref().unwrap_or(&gradients);
-                let norm = own.norm();
-                for (what, value) in [("the loss", loss), ("the norm of the gradients", norm)] {
-                    if !value.is_finite() {
-                        return Err(Error::NotFinite { step, what, value, kept: None });
-                    }
-                }
-                let clipped = clip(norm, (settings.optimizer.clip > 0.0).then_some(settings.optimizer.clip));
-                let rate = settings.optimizer.learning_rate * schedule.share(step, &plateau);
-                let trained = adapter.as_mut().map_or(&mut weights, |adapter| &mut adapter.trained);
-                settings.optimizer.adamw().step(step, rate, trained, own, clipped, &mut moments);
-                if let Some(adapter) = &adapter {
-                    adapter.merge(&mut weights);
-                }
-                network = weights.put(network);
-                let due = step == steps || step.is_multiple_of(every);
-                let measured = due.then(|| self.measure(&network));
-                tell(&Progress { step, steps, loss, dev: measured.clone() });
-                let Some(measured) = measured else { continue };
-                schedule.observe(measured.loss, &mut plateau);
-                if best.as_ref().is_none_or(|(_, best, _, _)| measured.loss < best.loss) {
-                    best = Some((step, measured, weights.clone(), adapter.clone()));
-                    waited = 0;
-                } else {
-                    waited += 1;
-                    if settings.patience > 0 && waited >= settings.patience {
-                        break 'epochs;
-                    }
-                }
-            }
-        }
-        let (best_step, dev, weights, adapter) = best.expect("the last step is measured");
-        let trained = adapter.as_ref().map_or(weights.len(), |adapter| adapter.trained.len());
-        let config = serde_json::to_vec_pretty(start.config()).expect("JSON is always JSON");
-        std::fs::write(self.folder.join(CONFIG), config).map_err(Error::io(self.folder.join(CONFIG)))?;
-        write_safetensors(&self.folder.join("model.safetensors"), weights.tensors(""), Precision::F32)?;
-        if let Some(adapter) = adapter {
-            let folder = self.folder.join("adapter");
-            std::fs::create_dir(&folder).map_err(Error::io(&folder))?;
-            adapter.write(&folder, self.name)?;
-        }
-        Ok(Outcome { best_step, steps: step, dev, trained, parameters: weights.len() })
-    }
-
-    fn batch(from: &Labelled, rows: &[usize]) -> (PackedBatch, Vec<usize>) {
-        let mut batch = PackedBatch::default();
-        for &row in rows {
-            batch.push(&from.ids[row], None).expect("no types");
-        }
-        (batch, rows.iter().map(|&row| from.labels[row]).collect())
-    }
-
-    fn measure<N: Network>(&self, network: &N) -> Metrics {
-        let plain = network.valid();
-        let rows: Vec<usize> = (0..self.dev.ids.len()).collect();
-        let mut laws = Vec::new();
-        for rows in rows.chunks(self.settings.batch.max(64)) {
-            let (batch, labels) = Self::batch(self.dev, rows);
-            let (_, logits) = gradient::classify(&plain, &batch, &labels, None);
-            laws.extend(logits.chunks_exact(self.classes).flat_map(law));
-        }
-        measure(&laws, &self.dev.labels, self.classes)
-    }
+/// Whether `unfinished` is what the run that made the model in `finished` had no time to remove.
+pub fn is_left_over(unfinished: &Path, finished: &Path) -> bool {
+    let plan = |path: PathBuf| Some(store::read_json::<Value>(&path).ok()?["plan"].take());
+    let Some(made) = plan(finished.join(REPORT)) else { return false };
+    let newest = store::checkpoints(unfinished).ok().map(|all| all.into_iter().next());
+    // Checkpoints lose their names before anything is removed, so that those that are there are whole.
+    newest.is_some_and(|newest| {
+        newest.is_none_or(|(_, path)| plan(path.join(state::STATE)).is_some_and(|plan| plan == made))
+    })
 }

@@ -4,7 +4,7 @@ mod chunks;
 
 use super::example::Example;
 use super::head::{Loss, Objective};
-use super::{Network, Parameters};
+use super::{Network, Parameters, Targets};
 use crate::family::values;
 use burn::tensor::{Tensor, TensorData};
 use kilobase_data::batch::PackedBatch;
@@ -57,38 +57,44 @@ pub fn evaluate<N: Network>(network: &N, example: &Example, objective: &Objectiv
     objective.losses(&states, &matrix, &example.targets, None)
 }
 
-/// The mean cross-entropy in nats of the classes of sequences, and their logits `[sequences, classes]` on the host. With
-/// `gradients`, those of the mean are added; then `network` is on a device that records them.
+/// What the head answers to each sequence, row by row on the host. `network` is on any device.
 ///
 /// # Panics
-/// If the network has no classification head, or there is not one label a sequence.
-pub fn classify<N: Network>(
+/// If the network has no head.
+pub fn answers<N: Network>(network: &N, batch: &PackedBatch) -> Vec<f32> {
+    values(answered(network, network.words(batch.ids()), batch))
+}
+
+/// The mean loss of what the head answers to sequences; its gradients are added. `network` is on a device that records them.
+///
+/// # Panics
+/// If the network has no head for this task, or there is not one target a sequence.
+pub fn supervised<N: Network>(
     network: &N,
     batch: &PackedBatch,
-    labels: &[usize],
-    gradients: Option<&mut Parameters>,
-) -> (f64, Vec<f32>) {
-    assert_eq!(labels.len(), batch.len(), "one label a sequence");
-    let words = network.words(batch.ids()).inner();
-    let leaf = gradients.is_some().then(|| Leaf::new(words.clone()));
-    let mut x = network.begin(leaf.as_ref().map_or(words, |leaf| leaf.0.clone()), batch);
+    targets: &Targets,
+    gradients: &mut Parameters,
+) -> f64 {
+    assert_eq!(targets.len(), batch.len(), "one target a sequence");
+    let leaf = Leaf::new(network.words(batch.ids()));
+    let out = answered(network, leaf.0.clone(), batch);
+    let [rows, width] = out.dims();
+    let mut d = values(out.clone().inner());
+    let scale = 1.0 / rows as f64;
+    let row = |(n, row): (usize, &mut [f32])| targets.loss(n, row, Some(scale));
+    let loss = d.chunks_exact_mut(width).enumerate().map(row).sum::<f64>() * scale;
+    let d = Tensor::from_data(TensorData::new(d, [rows, width]), &out.device().inner());
+    let d_words = leaf.backward(out, d, network, gradients);
+    scatter(&d_words, batch.ids(), N::WORDS, gradients);
+    loss
+}
+
+fn answered<N: Network>(network: &N, words: Tensor<2>, batch: &PackedBatch) -> Tensor<2> {
+    let mut x = network.begin(words, batch);
     for n in 0..network.layers() {
         x = network.layer(n, x, batch);
     }
-    let logits = network.classify(x, batch).expect("a classification head");
-    let [rows, classes] = logits.dims();
-    let plain = values(logits.clone().inner());
-    let mut d = plain.clone();
-    let scale = 1.0 / rows as f64;
-    let row =
-        |(row, &label): (&mut [f32], &usize)| kilobase_kernels::loss::cross_entropy(row, label, Some(scale));
-    let loss = d.chunks_exact_mut(classes).zip(labels).map(row).sum::<f64>() * scale;
-    if let (Some(leaf), Some(gradients)) = (leaf, gradients) {
-        let d = Tensor::from_data(TensorData::new(d, [rows, classes]), &logits.device().inner());
-        let d_words = leaf.backward(logits, d, network, gradients);
-        scatter(&d_words, batch.ids(), N::WORDS, gradients);
-    }
-    (loss, plain)
+    network.classify(x, batch).expect("a head")
 }
 
 /// The head's losses; its own gradients are added, those of the states returned.

@@ -2,6 +2,7 @@
 
 use super::Error;
 use kilobase_data::export::AtomicFile;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -55,7 +56,13 @@ pub struct HeldOut {
     pub bases: u64,
 }
 
-impl Line {
+/// What a log is made of.
+pub trait Numbered {
+    /// The step it is of.
+    fn step(&self) -> u64;
+}
+
+impl Numbered for Line {
     fn step(&self) -> u64 {
         match self {
             Self::Step(line) => line.step,
@@ -66,13 +73,13 @@ impl Line {
 
 /// The file, and what is in it.
 #[derive(Debug)]
-pub struct Log {
+pub struct Log<L> {
     path: PathBuf,
     file: File,
-    lines: Vec<Line>,
+    lines: Vec<L>,
 }
 
-impl Log {
+impl<L: Numbered + Serialize + DeserializeOwned> Log<L> {
     /// Opens a log to go on after `step`: lines of later steps, and half a line at its end, are taken out.
     pub fn open(path: &Path, step: u64) -> Result<Self, Error> {
         let text = match fs::read_to_string(path) {
@@ -83,8 +90,7 @@ impl Log {
         let mut lines = Vec::new();
         let mut whole = AtomicFile::create(path, true)?;
         for text in text.lines() {
-            let Some(line) = serde_json::from_str::<Line>(text).ok().filter(|line| line.step() <= step)
-            else {
+            let Some(line) = serde_json::from_str::<L>(text).ok().filter(|line| line.step() <= step) else {
                 continue;
             };
             // As it is: a reader of JSON may round numbers.
@@ -97,7 +103,7 @@ impl Log {
     }
 
     /// Adds a line.
-    pub fn add(&mut self, line: Line) -> Result<(), Error> {
+    pub fn add(&mut self, line: L) -> Result<(), Error> {
         // In one write, so that a killed run leaves whole lines but for the last.
         self.file.write_all(format!("{}\n", json(&line)).as_bytes()).map_err(Error::io(&self.path))?;
         self.lines.push(line);
@@ -105,12 +111,12 @@ impl Log {
     }
 
     /// All lines.
-    pub fn lines(&self) -> &[Line] {
+    pub fn lines(&self) -> &[L] {
         &self.lines
     }
 }
 
-fn json(line: &Line) -> String {
+fn json(line: &impl Serialize) -> String {
     serde_json::to_string(line).expect("numbers and text are always JSON")
 }
 
@@ -134,6 +140,6 @@ mod tests {
         let mut log = Log::open(&path, 2).unwrap();
         log.add(line(3)).unwrap();
         assert_eq!(log.lines(), [line(1), line(2), line(3)]);
-        assert_eq!(Log::open(&path, 9).unwrap().lines(), log.lines());
+        assert_eq!(Log::<Line>::open(&path, 9).unwrap().lines(), log.lines());
     }
 }

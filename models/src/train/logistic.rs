@@ -1,6 +1,6 @@
 //! Logistic regression: over counts of k-mers, what a fine-tuned model has to beat; over embeddings, what these are worth.
 
-use super::metrics::{Metrics, measure};
+use super::metrics::{Classification, measure};
 use super::order::stream;
 use kilobase_kernels::adamw::Update;
 use rand::seq::SliceRandom;
@@ -87,7 +87,7 @@ impl Logistic {
     ///
     /// # Panics
     /// As [`measure`].
-    pub fn measure(&self, features: &[Features], labels: &[usize]) -> Metrics {
+    pub fn measure(&self, features: &[Features], labels: &[usize]) -> Classification {
         let laws: Vec<f64> = features.iter().flat_map(|features| self.law(features)).collect();
         measure(&laws, labels, self.classes)
     }

@@ -5,6 +5,7 @@
 //! form cannot do is dropout on the adapter's input.
 
 use super::order::stream;
+use super::store::write_file;
 use super::{Error, Named, Parameters};
 use crate::checkpoint::{Precision, write_safetensors};
 use rand_distr::{Distribution, Uniform};
@@ -12,6 +13,11 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::path::Path;
+
+/// PEFT's file of the factors.
+pub const FACTORS: &str = "adapter_model.safetensors";
+/// What PEFT puts before the name of a parameter.
+pub const PREFIX: &str = "base_model.model.";
 
 /// Which matrices are adapted, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -161,10 +167,8 @@ impl Adapter {
             "target_modules": self.lora.targets, "modules_to_save": heads, "inference_mode": true,
             "fan_in_fan_out": false,
         });
-        let path = folder.join("adapter_config.json");
-        std::fs::write(&path, format!("{config:#}\n")).map_err(Error::io(&path))?;
-        let tensors = self.trained.tensors("base_model.model.");
-        Ok(write_safetensors(&folder.join("adapter_model.safetensors"), tensors, Precision::F32)?)
+        write_file(&folder.join("adapter_config.json"), format!("{config:#}\n").as_bytes())?;
+        Ok(write_safetensors(&folder.join(FACTORS), self.trained.tensors(PREFIX), Precision::F32)?)
     }
 }
 

@@ -27,7 +27,7 @@ pub trait Network: Module + Debug {
     /// The published name of the embedding of tokens.
     const WORDS: &'static str;
 
-    /// How the published names of the parameters of a classification head begin.
+    /// How the published names of the parameters of a head for classes or values begin.
     const HEAD: &'static [&'static str];
 
     /// Loads a checkpoint of the family onto a device. The precision is that of products.
@@ -71,7 +71,7 @@ pub trait Network: Module + Debug {
     /// What is done after the layers to the rows from which tokens are predicted, `[rows, hidden]`.
     fn end(&self, x: Tensor<2>, rows: &[usize]) -> Tensor<2>;
 
-    /// Class logits `[sequences, classes]` of what the layers give; `None` without a classification head.
+    /// What a head for classes or values answers, `[sequences, answers]`, to what the layers give; `None` without one.
     fn classify(&self, x: Tensor<2>, batch: &PackedBatch) -> Option<Tensor<2>>;
 
     /// The output matrix; `None` where the checkpoint has none.

@@ -149,16 +149,20 @@ fn newest(store: &Store, setup: &Setup, report: &mut dyn FnMut(String)) -> Resul
 
 /// Step 0: random weights, or those of the start.
 fn begin(store: &Store, setup: &Setup) -> Result<PathBuf, Error> {
-    store.save(0, |path| {
-        setup.write_model_files(path)?;
-        if let Some(start) = setup.start()? {
-            write_safetensors(&path.join(WEIGHTS), start, Precision::F32)?;
-        } else {
-            let tensors = random(setup.expected()?, setup.seed);
-            write_safetensors(&path.join(WEIGHTS), tensors, Precision::F32)?;
-        }
-        write_state(path, &State::new(setup.plan.clone()))
-    })
+    store.save(
+        0,
+        |_| false,
+        |path| {
+            setup.write_model_files(path)?;
+            if let Some(start) = setup.start()? {
+                write_safetensors(&path.join(WEIGHTS), start, Precision::F32)?;
+            } else {
+                let tensors = random(setup.expected()?, setup.seed);
+                write_safetensors(&path.join(WEIGHTS), tensors, Precision::F32)?;
+            }
+            write_state(path, &State::new(setup.plan.clone()))
+        },
+    )
 }
 
 fn write_state(path: &Path, state: &State) -> Result<(), Error> {
@@ -176,7 +180,7 @@ struct Run<N> {
     state: State,
     /// The batches of the epoch that the state is in.
     batches: Vec<Vec<order::Window>>,
-    log: Log,
+    log: Log<Line>,
     /// The newest checkpoint.
     kept: Option<(u64, PathBuf)>,
 }
@@ -376,12 +380,17 @@ impl<N: Network> Trainer for Run<N> {
             let (what, kept) = ("a weight", self.kept());
             return Err(Error::NotFinite { step, what, value: f64::NAN, kept });
         }
-        let path = self.store.save(step, |path| {
-            self.setup.write_model_files(path)?;
-            write_safetensors(&path.join(WEIGHTS), self.parameters.tensors(""), Precision::F32)?;
-            self.moments.write(&path.join(MOMENTS))?;
-            write_state(path, &self.state)
-        })?;
+        let saved = self.store.save(
+            step,
+            |_| false,
+            |path| {
+                self.setup.write_model_files(path)?;
+                write_safetensors(&path.join(WEIGHTS), self.parameters.tensors(""), Precision::F32)?;
+                self.moments.write(&path.join(MOMENTS))?;
+                write_state(path, &self.state)
+            },
+        );
+        let path = saved.map_err(|source| Error::unsaved(step, self.kept(), source))?;
         self.kept = Some((step, path.clone()));
         self.draw()?;
         Ok(path)

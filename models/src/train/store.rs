@@ -7,12 +7,15 @@ use super::Error;
 use kilobase_data::export::AtomicFolder;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// How unfinished checkpoints begin.
+/// How unfinished checkpoints and models begin.
 const TEMPORARY: &str = ".kilobase-step-";
+/// How unfinished files end, which begin with a full stop.
+const UNFINISHED: [&str; 2] = [".tmp", ".partial"];
 /// How finished ones begin.
 const PREFIX: &str = "step-";
 /// The file whose lock says that a run is at work.
@@ -39,9 +42,11 @@ impl Store {
             Err(TryLockError::Error(source)) => return Err(Error::Io { path, source }),
         }
         let store = Self { folder: folder.to_owned(), keep, _lock: lock };
-        for (name, path) in store.entries()? {
+        for (name, path) in entries(folder)? {
             if name.starts_with(TEMPORARY) {
                 fs::remove_dir_all(&path).map_err(Error::io(&path))?;
+            } else if name.starts_with('.') && UNFINISHED.iter().any(|end| name.ends_with(end)) {
+                fs::remove_file(&path).map_err(Error::io(&path))?;
             }
         }
         Ok(store)
@@ -52,21 +57,9 @@ impl Store {
         &self.folder
     }
 
-    fn entries(&self) -> Result<Vec<(String, PathBuf)>, Error> {
-        let mut all = Vec::new();
-        for entry in fs::read_dir(&self.folder).map_err(Error::io(&self.folder))? {
-            let entry = entry.map_err(Error::io(&self.folder))?;
-            all.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
-        }
-        Ok(all)
-    }
-
     /// The checkpoints, newest first.
     pub fn checkpoints(&self) -> Result<Vec<(u64, PathBuf)>, Error> {
-        let step = |(name, path): (String, PathBuf)| Some((name.strip_prefix(PREFIX)?.parse().ok()?, path));
-        let mut all: Vec<(u64, PathBuf)> = self.entries()?.into_iter().filter_map(step).collect();
-        all.sort_unstable_by_key(|(step, _)| std::cmp::Reverse(*step));
-        Ok(all)
+        checkpoints(&self.folder)
     }
 
     /// Removes all checkpoints.
@@ -77,9 +70,19 @@ impl Store {
         Ok(())
     }
 
-    /// Makes a checkpoint of what `write` puts into a folder, and removes the oldest ones.
-    pub fn save(&self, step: u64, write: impl FnOnce(&Path) -> Result<(), Error>) -> Result<PathBuf, Error> {
-        let path = self.folder.join(format!("{PREFIX}{step:09}"));
+    /// Where the checkpoint of a step lies, if there is one.
+    pub fn checkpoint(&self, step: u64) -> PathBuf {
+        self.folder.join(format!("{PREFIX}{step:09}"))
+    }
+
+    /// Makes a checkpoint of what `write` puts into a folder, and removes the oldest ones but those that are `kept`.
+    pub fn save(
+        &self,
+        step: u64,
+        kept: impl Fn(u64) -> bool,
+        write: impl FnOnce(&Path) -> Result<(), Error>,
+    ) -> Result<PathBuf, Error> {
+        let path = self.checkpoint(step);
         // Dropped on an error, and with it what was written so far.
         let folder = AtomicFolder::create(&path).map_err(Error::io(&self.folder))?;
         write(folder.path())?;
@@ -87,11 +90,63 @@ impl Store {
             remove(&path)?;
         }
         folder.commit().map_err(Error::io(&path))?;
-        for (_, old) in self.checkpoints()?.into_iter().skip(self.keep) {
+        for (_, old) in self.checkpoints()?.into_iter().skip(self.keep).filter(|(step, _)| !kept(*step)) {
             remove(&old)?;
         }
         Ok(path)
     }
+
+    /// Makes a folder of another name, on the same file system, of what `write` puts into it.
+    pub fn publish(&self, path: &Path, write: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
+        let folder = AtomicFolder::create(self.folder.join("step-model")).map_err(Error::io(&self.folder))?;
+        write(folder.path())?;
+        folder.commit_to(path).map_err(Error::io(path))
+    }
+}
+
+fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let entry = entry.map_err(Error::io(folder))?;
+        all.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
+    }
+    Ok(all)
+}
+
+/// The checkpoints of a run's folder, newest first.
+pub fn checkpoints(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
+    let step = |(name, path): (String, PathBuf)| Some((name.strip_prefix(PREFIX)?.parse().ok()?, path));
+    let mut all: Vec<(u64, PathBuf)> = entries(folder)?.into_iter().filter_map(step).collect();
+    all.sort_unstable_by_key(|(step, _)| std::cmp::Reverse(*step));
+    Ok(all)
+}
+
+/// Refuses a checkpoint of another run: `found` is the plan that it holds. Only what these keys say decides.
+pub fn check_same(path: &Path, found: &Value, plan: &Value, keys: &[&'static str]) -> Result<(), Error> {
+    for &what in keys {
+        // What was written and read, as what it is compared with: a reader of JSON may round numbers.
+        let expected = serde_json::from_str(&plan[what].to_string()).expect("JSON is always JSON");
+        let found = &found[what];
+        if *found != expected {
+            let (found, expected) = differing(found, &expected);
+            return Err(Error::OtherRun { path: path.to_owned(), what, found, expected });
+        }
+    }
+    Ok(())
+}
+
+/// The parts that differ, named by their keys.
+fn differing(found: &Value, expected: &Value) -> (String, String) {
+    if let (Value::Object(a), Value::Object(b)) = (found, expected) {
+        for key in a.keys().chain(b.keys()) {
+            let (a, b) = (a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null));
+            if a != b {
+                let (a, b) = differing(a, b);
+                return (format!("{key} {a}"), format!("{key} {b}"));
+            }
+        }
+    }
+    (found.to_string(), expected.to_string())
 }
 
 /// Takes the name away first: what is half removed has no checkpoint's name.
@@ -154,22 +209,30 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), 2).unwrap();
         for step in [1, 2, 10, 3] {
-            store.save(step, |path| write_file(&path.join("a"), b"a")).unwrap();
+            store.save(step, |_| false, |path| write_file(&path.join("a"), b"a")).unwrap();
         }
         assert_eq!(names(folder.path()), ["step-000000003", "step-000000010"]);
-        let failed = store.save(11, |path| {
-            write_file(&path.join("a"), b"half")?;
-            Err(Error::recipe("a", "full"))
-        });
+        let failed = store.save(
+            11,
+            |_| false,
+            |path| {
+                write_file(&path.join("a"), b"half")?;
+                Err(Error::recipe("a", "full"))
+            },
+        );
         assert!(failed.is_err());
         assert_eq!(names(folder.path()), ["step-000000003", "step-000000010"]);
         assert_eq!(store.checkpoints().unwrap()[0].0, 10);
+        store.save(12, |step| step == 3, |path| write_file(&path.join("a"), b"a")).unwrap();
+        assert_eq!(names(folder.path()), ["step-000000003", "step-000000010", "step-000000012"]);
     }
 
     #[test]
     fn leftovers_are_cleared_and_two_runs_do_not_share_a_folder() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join(".kilobase-step-x/sub")).unwrap();
+        fs::write(folder.path().join(".kilobase-x.tmp"), "half").unwrap();
+        fs::write(folder.path().join(".x.partial"), "half").unwrap();
         let store = Store::open(folder.path(), 1).unwrap();
         assert!(names(folder.path()).is_empty());
         assert!(matches!(Store::open(folder.path(), 1), Err(Error::Busy { .. })));

@@ -1,16 +1,29 @@
 //! Measures as a page of HTML that needs nothing else: the table, and of each method a confusion matrix and how far its
-//! probabilities can be believed.
+//! probabilities can be believed, or its values over the true ones.
 
 use std::fmt::Write;
 
-use kilobase::models::train::metrics::{Bin, Metrics};
+use kilobase::models::train::metrics::{Bin, Classification, Regression};
+
+mod scatter;
 
 /// What is shown of a method beside its line of the table.
 pub(super) struct Detail<'a> {
     pub(super) name: String,
-    /// Names of the classes, in the order of the matrix.
-    pub(super) classes: &'a [String],
-    pub(super) metrics: &'a Metrics,
+    pub(super) picture: Picture<'a>,
+}
+
+pub(super) enum Picture<'a> {
+    /// `classes` are in the order of the confusion matrix.
+    Classes {
+        classes: &'a [String],
+        metrics: &'a Classification,
+    },
+    Values {
+        predicted: &'a [f64],
+        truth: &'a [f64],
+        metrics: &'a Regression,
+    },
 }
 
 const STYLE: &str = "body{font-family:sans-serif;max-width:70em;margin:2em auto;padding:0 1em}\
@@ -37,10 +50,17 @@ pub(super) fn page(title: &str, facts: &[(&str, String)], table: &str, details: 
         html.push_str("</tr>\n");
     }
     html.push_str("</table>\n");
-    for Detail { name, classes, metrics } in details {
+    for Detail { name, picture } in details {
         let _ = writeln!(html, "<h2>{}</h2>\n<div class=\"pair\">", escaped(name));
-        confusion(&mut html, classes, &metrics.confusion);
-        reliability(&mut html, &metrics.calibration, metrics.calibration_error);
+        match picture {
+            Picture::Classes { classes, metrics } => {
+                confusion(&mut html, classes, &metrics.confusion);
+                reliability(&mut html, &metrics.calibration, metrics.calibration_error);
+            }
+            Picture::Values { predicted, truth, metrics } => {
+                scatter::draw(&mut html, predicted, truth, metrics);
+            }
+        }
         html.push_str("</div>\n");
     }
     html.push_str("</body>\n</html>\n");
@@ -133,7 +153,8 @@ mod tests {
     fn a_page_has_all_numbers_and_names_cannot_break_it() {
         let metrics = measure(&[0.9, 0.1, 0.35, 0.65, 0.8, 0.2], &[0, 1, 1], 2);
         let classes = ["<a>".to_owned(), "b&\"".to_owned()];
-        let detail = Detail { name: "a model".to_owned(), classes: &classes, metrics: &metrics };
+        let picture = Picture::Classes { classes: &classes, metrics: &metrics };
+        let detail = Detail { name: "a model".to_owned(), picture };
         let facts = [("file", "x<y.csv".to_owned())];
         let html = page("kilobase evaluate", &facts, "method\tmcc\na <model>\t0.5\n", &[detail]);
         assert!(

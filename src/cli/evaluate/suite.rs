@@ -6,21 +6,25 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use kilobase::models::run::kmers::Kmers;
+use kilobase::models::run::predict::task::Task as Answers;
 use kilobase::models::run::{Embedder, Pooling, Reading};
 use kilobase::models::train::finetune::Settings;
 use kilobase::models::train::logistic::{Logistic, standardised};
-use kilobase::models::train::metrics::{Metrics, measure};
+use kilobase::models::train::metrics::{Classification, Criterion};
 use kilobase::models::train::recipe::OptimizerRecipe;
 use kilobase::models::train::schedule::Shape;
 use serde_json::{Value, json};
 
+use super::Args;
+use super::baseline::logistic;
 use super::gue::{TASKS, Task};
-use super::report::Detail;
-use super::{Args, baseline};
+use super::measured::Found;
+use super::report::{Detail, Picture};
 use crate::cli::args::ModelArgs;
-use crate::cli::classifier::Classifier;
-use crate::cli::finetune::Start;
-use crate::cli::finetune::rows::Rows;
+use crate::cli::fine_tuned::FineTuned;
+use crate::cli::finetune::rows::{Kind, Rows};
+use crate::cli::finetune::start::{Folder, Start};
+use crate::cli::finetune::train_whole;
 use crate::cli::load::{Loaded, load};
 use crate::cli::progress::Progress;
 use crate::cli::{Ctx, allocator};
@@ -41,7 +45,7 @@ pub(super) struct Line {
     method: String,
     classes: Vec<String>,
     /// Nothing where the figure is published.
-    metrics: Option<Metrics>,
+    metrics: Option<Classification>,
     published: Option<(bool, f64)>,
 }
 
@@ -68,7 +72,8 @@ impl Line {
     /// What a page shows of it, if it was measured.
     pub(super) fn detail(&self) -> Option<Detail<'_>> {
         let name = format!("{}: {}", self.task, self.method);
-        self.metrics.as_ref().map(|metrics| Detail { name, classes: &self.classes, metrics })
+        let classes = &self.classes;
+        self.metrics.as_ref().map(|metrics| Detail { name, picture: Picture::Classes { classes, metrics } })
     }
 
     pub(super) fn json(&self) -> Value {
@@ -104,7 +109,7 @@ pub(super) fn run(args: &Args, data: &Path, ctx: &Ctx) -> anyhow::Result<Vec<Lin
             continue;
         };
         ctx.console.info(format_args!("{}", task.folder));
-        let [train, dev, test] = [train, dev, test].map(|path| Rows::read(&[path]));
+        let [train, dev, test] = [train, dev, test].map(|path| Rows::read(&[path], Kind::Classification));
         let rows = [&train?, &dev?, &test?];
         let classes = rows[0].classes()?;
         let of = |method: String, metrics| Line {
@@ -117,7 +122,7 @@ pub(super) fn run(args: &Args, data: &Path, ctx: &Ctx) -> anyhow::Result<Vec<Lin
         lines.push(of(format!("{}, fine-tuned", start.name), finetuned(args, task, &start, rows, ctx)?));
         let (name, metrics) = probe(&loaded, rows, ctx)?;
         lines.push(of(format!("{}, frozen: logistic regression, {name}", start.name), metrics));
-        let (name, metrics) = baseline(args, rows, ctx)?;
+        let (name, metrics) = logistic(args, rows, ctx)?;
         lines.push(of(name, metrics));
         lines.push(Line {
             task: task.folder,
@@ -145,36 +150,28 @@ fn finetuned(
     start: &Start,
     [train, dev, test]: [&Rows; 3],
     ctx: &Ctx,
-) -> anyhow::Result<Metrics> {
-    let classes = train.classes()?;
+) -> anyhow::Result<Classification> {
+    let answers = Answers::Classes(train.classes()?);
     // The limit is one of byte-pair tokens; k-mers are read whole.
     let most = (!start.decoder).then_some(task.tokens);
-    let labelled = |rows| start.labelled(rows, &classes, most);
-    let settings = settings(args, task, start.decoder, ctx.seed);
+    let [train, dev] = [train, dev].map(|rows| start.labelled(rows, &answers, most));
+    let job = start.job(answers, most, [train?, dev?], settings(args, task, start.decoder, ctx.seed))?;
     let folder = tempfile::tempdir().context("no temporary folder for a classifier")?;
-    let device = ctx.device.choose()?;
-    let mut bar = None;
-    start.finetune(
-        (&classes, most),
-        [&labelled(train)?, &labelled(dev)?],
-        &settings,
-        &device,
-        folder.path(),
-        &mut |now| bar.get_or_insert_with(|| Progress::new(&ctx.console, Some(now.steps), "steps")).inc(1),
-    )?;
-    if let Some(bar) = bar {
-        bar.finish();
+    let run = folder.path().join("run");
+    let run = Folder { path: &run, restart: false };
+    let trainer = start.open(job, &run, &ctx.device.choose()?, &mut |_| {})?;
+    let output = folder.path().join("model");
+    train_whole(trainer, &output, ctx, false)?;
+    let own = ModelArgs { tokenizer: None, ..args.model.in_folder(&output) };
+    match Found::by(&FineTuned::load(&own, ctx)?, test)? {
+        Found::Classes { metrics, .. } => Ok(metrics),
+        Found::Values { .. } => unreachable!("it was trained for classes"),
     }
-    let own = ModelArgs { tokenizer: None, ..args.model.in_folder(folder.path()) };
-    let classifier = Classifier::load(&own, ctx)?;
-    let labels = test.labels(&classifier.classes)?;
-    let laws = classifier.laws(&test.ids(&classifier.tokens())?)?.concat();
-    Ok(measure(&laws, &labels, classes.len()))
 }
 
 /// A regression over mean states of the model as it is: of the middle layer or the last, whichever is better for the
 /// development set.
-fn probe(loaded: &Loaded, rows: [&Rows; 3], ctx: &Ctx) -> anyhow::Result<(String, Metrics)> {
+fn probe(loaded: &Loaded, rows: [&Rows; 3], ctx: &Ctx) -> anyhow::Result<(String, Classification)> {
     let [train, dev, test] = rows;
     let classes = train.classes()?;
     let k = Kmers::new(&*loaded.tokenizer).map_or(1, |kmers| kmers.k());
@@ -182,7 +179,7 @@ fn probe(loaded: &Loaded, rows: [&Rows; 3], ctx: &Ctx) -> anyhow::Result<(String
     let texts: Vec<&[u8]> =
         rows.iter().flat_map(|rows| &rows.sequences).map(|text| &text[whole(text)..]).collect();
     let (width, layers) = (loaded.model.hidden_size(), loaded.model.layers());
-    let mut best: Option<(f64, String, Metrics)> = None;
+    let mut best: Option<(f64, String, Classification)> = None;
     for layer in [layers / 2, layers] {
         let embedder = Embedder {
             model: &loaded.model,
@@ -202,7 +199,7 @@ fn probe(loaded: &Loaded, rows: [&Rows; 3], ctx: &Ctx) -> anyhow::Result<(String
         let features = standardised(&numbers, width, train.sequences.len());
         let (of_train, rest) = features.split_at(train.sequences.len());
         let (of_dev, of_test) = rest.split_at(dev.sequences.len());
-        let [train_labels, dev_labels, test_labels] = [train, dev, test].map(|rows| rows.labels(&classes));
+        let [train_labels, dev_labels, test_labels] = [train, dev, test].map(|rows| rows.numbers(&classes));
         let (train_labels, dev_labels) = (train_labels?, dev_labels?);
         let model =
             Logistic::train(width, classes.len(), (of_train, &train_labels), (of_dev, &dev_labels), ctx.seed);
@@ -226,6 +223,7 @@ fn settings(args: &Args, task: &Task, decoder: bool, seed: u64) -> Settings {
         ..OptimizerRecipe::default()
     };
     Settings {
+        compute: args.model.dtype.compute(),
         optimizer,
         shape: Shape::Linear,
         warmup: if task.folder.starts_with("tf/") { 30 } else { 50 },
@@ -233,8 +231,10 @@ fn settings(args: &Args, task: &Task, decoder: bool, seed: u64) -> Settings {
         max_steps: task.max_steps,
         batch: 32,
         every: if task.epochs > 5 || task.max_steps > 0 { 200 } else { 400 },
+        best_by: Criterion::Loss,
         patience: 0,
         lora: None,
         seed,
+        save_every: 0,
     }
 }

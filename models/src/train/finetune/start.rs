@@ -2,16 +2,17 @@
 
 use crate::checkpoint::{CONFIG, Checkpoint, Expected, NamedTensor, Precision, Weights, write_safetensors};
 use crate::family::{Family, dnabert2, generator, random};
-use crate::run::classify::MAX_TOKENS;
+use crate::run::predict::MAX_TOKENS;
+use crate::run::predict::task::Task;
 use crate::train::Error;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::fs;
 use tempfile::TempDir;
 
-/// A checkpoint for classification, in a folder of its own that goes when this does.
+/// A checkpoint with a head for a task, in a folder of its own that goes when this does.
 pub(super) struct Start {
     folder: TempDir,
-    config: Value,
+    config: Map<String, Value>,
 }
 
 impl Start {
@@ -19,13 +20,13 @@ impl Start {
     pub(super) fn new(
         checkpoint: Checkpoint,
         family: Family,
-        classes: &[String],
+        task: &Task,
         max_tokens: Option<usize>,
         seed: u64,
     ) -> Result<Self, Error> {
-        let mut config = checkpoint.config().clone();
+        let config = checkpoint.config().clone();
         let hidden = config["hidden_size"].as_u64().unwrap_or_default() as usize;
-        let count = classes.len();
+        let count = task.outputs();
         let (weights, head, architecture): (Weights, Vec<Expected>, _) = match family {
             Family::DnaBert2 => {
                 let sizes = dnabert2::Config::from_json(&config)?;
@@ -45,14 +46,10 @@ impl Start {
                 (weights, head, "LlamaForSequenceClassification")
             }
         };
-        let fields = config.as_object_mut().expect("configurations are objects");
-        fields.insert("architectures".into(), json!([architecture]));
-        fields.insert("num_labels".into(), count.into());
-        let of_number = classes.iter().enumerate().map(|(number, name)| (number.to_string(), json!(name)));
-        fields.insert("id2label".into(), Value::Object(of_number.collect()));
-        let of_name = classes.iter().enumerate().map(|(number, name)| (name.clone(), json!(number)));
-        fields.insert("label2id".into(), Value::Object(of_name.collect()));
-        fields.insert(MAX_TOKENS.into(), max_tokens.into());
+        let mut config = config.as_object().expect("configurations are objects").clone();
+        config.insert("architectures".into(), json!([architecture]));
+        task.write(&mut config);
+        config.insert(MAX_TOKENS.into(), max_tokens.into());
         let other = |name: &str| {
             ["cls.", "lm_head.", "score.", "classifier.", "bert.pooler."]
                 .iter()
@@ -69,7 +66,7 @@ impl Start {
         }
         let folder = tempfile::tempdir().map_err(Error::io(std::env::temp_dir()))?;
         let path = folder.path().join(CONFIG);
-        fs::write(&path, config.to_string()).map_err(Error::io(&path))?;
+        fs::write(&path, Value::Object(config.clone()).to_string()).map_err(Error::io(&path))?;
         write_safetensors(&folder.path().join("model.safetensors"), tensors, Precision::F32)?;
         Ok(Self { folder, config })
     }
@@ -78,7 +75,7 @@ impl Start {
         Ok(Checkpoint::open(self.folder.path())?)
     }
 
-    pub(super) fn config(&self) -> &Value {
+    pub(super) fn config(&self) -> &Map<String, Value> {
         &self.config
     }
 }

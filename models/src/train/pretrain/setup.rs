@@ -7,7 +7,7 @@ use crate::train::example::Masking;
 use crate::train::head::Objective;
 use crate::train::order::{self, Cut, Window};
 use crate::train::recipe::{Goal, Recipe, TokenizerRecipe};
-use crate::train::store::write_file;
+use crate::train::store::{check_same, write_file};
 use crate::train::vocabulary::{Bases, kmer_files};
 use crate::train::{Error, pretrain::State};
 use kilobase_data::tokenize::{self, KmerConfig, KmerTokenizer, Tokenizer};
@@ -180,29 +180,9 @@ impl Setup {
 
     /// Refuses a checkpoint of another run.
     pub(super) fn check_same(&self, path: &Path, state: &State) -> Result<(), Error> {
-        for what in ["seed", "config", "tokenizer_sha256", "data", "recipe"] {
-            let (found, expected) = (&state.plan[what], &self.plan[what]);
-            if found != expected {
-                let (found, expected) = differing(found, expected);
-                return Err(Error::OtherRun { path: path.to_owned(), what, found, expected });
-            }
-        }
-        Ok(())
+        let keys = ["seed", "config", "tokenizer_sha256", "data", "recipe"];
+        check_same(path, &state.plan, &self.plan, &keys)
     }
-}
-
-/// The parts that differ, named by their keys.
-fn differing(found: &Value, expected: &Value) -> (String, String) {
-    if let (Value::Object(a), Value::Object(b)) = (found, expected) {
-        for key in a.keys().chain(b.keys()) {
-            let (a, b) = (a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null));
-            if a != b {
-                let (a, b) = differing(a, b);
-                return (format!("{key} {a}"), format!("{key} {b}"));
-            }
-        }
-    }
-    (found.to_string(), expected.to_string())
 }
 
 /// Names and contents.

@@ -1,10 +1,11 @@
-//! A fine-tuned model with its classes.
+//! A fine-tuned model with its task.
 
 use anyhow::{Context, ensure};
 use kilobase::models::checkpoint::{CONFIG, Checkpoint};
 use kilobase::models::family::Model;
-use kilobase::models::run::classify::{self, MAX_TOKENS, Tokens};
-use kilobase::models::run::kmers::Kmers;
+use kilobase::models::run::kmers::{Kmers, law};
+use kilobase::models::run::predict::task::{Scale, Task};
+use kilobase::models::run::predict::{self, MAX_TOKENS, Tokens};
 use serde_json::Value;
 
 use super::Ctx;
@@ -15,15 +16,15 @@ use super::load::{self, Loaded};
 /// Tokens of a batch.
 const BATCH_TOKENS: usize = 4096;
 
-pub(crate) struct Classifier {
+pub(crate) struct FineTuned {
     pub(crate) loaded: Loaded,
-    /// Names of the classes.
-    pub(crate) classes: Vec<String>,
+    /// What it answers.
+    pub(crate) task: Task,
     most: Option<usize>,
     k: usize,
 }
 
-impl Classifier {
+impl FineTuned {
     pub(crate) fn load(args: &ModelArgs, ctx: &Ctx) -> anyhow::Result<Self> {
         if args.model.is_none() {
             return Err(Usage("no model; name one that kilobase finetune made with -m".to_owned()).into());
@@ -32,19 +33,10 @@ impl Classifier {
         let found = load::find(args, &ctx.console)?;
         let folder = found.path();
         let config = Checkpoint::open(folder)?.config().clone();
-        let labels = config["id2label"].as_object().map_or(0, serde_json::Map::len);
-        let class = |number: usize| config["id2label"][number.to_string()].as_str().map(String::from);
-        let classes: Option<Vec<String>> = (0..labels).map(class).collect();
-        let classes = classes.filter(|classes| classes.len() > 1);
-        let classes = classes.with_context(|| {
-            format!(
-                "{}: no classes (id2label); kilobase finetune makes a classifier",
-                folder.join(CONFIG).display()
-            )
-        })?;
+        let task = Task::from_config(&config).with_context(|| folder.join(CONFIG).display().to_string())?;
         let most = config.get(MAX_TOKENS).and_then(Value::as_u64).map(|most| most as usize);
         let k = Kmers::new(&*loaded.tokenizer).map_or(1, |kmers| kmers.k());
-        Ok(Self { loaded, classes, most, k })
+        Ok(Self { loaded, task, most, k })
     }
 
     pub(crate) fn tokens(&self) -> Tokens<'_> {
@@ -54,14 +46,21 @@ impl Classifier {
 
     /// A law over the classes for each sequence of tokens.
     pub(crate) fn laws(&self, ids: &[Vec<u32>]) -> anyhow::Result<Vec<Vec<f64>>> {
-        let laws = classify::laws(&self.loaded.model, ids, BATCH_TOKENS);
-        let laws = laws.context("the checkpoint has no classification head; kilobase finetune makes one")?;
-        let found = laws.first().map_or(self.classes.len(), Vec::len);
-        ensure!(
-            found == self.classes.len(),
-            "{found} classes in the weights, {} in config.json",
-            self.classes.len()
-        );
-        Ok(laws)
+        Ok(self.outputs(ids)?.iter().map(|logits| law(logits)).collect())
+    }
+
+    /// The value of each sequence of tokens.
+    pub(crate) fn values(&self, ids: &[Vec<u32>], scale: &Scale) -> anyhow::Result<Vec<f64>> {
+        Ok(self.outputs(ids)?.iter().map(|answer| scale.value(f64::from(answer[0]))).collect())
+    }
+
+    fn outputs(&self, ids: &[Vec<u32>]) -> anyhow::Result<Vec<Vec<f32>>> {
+        let outputs = predict::outputs(&self.loaded.model, ids, BATCH_TOKENS);
+        let outputs = outputs
+            .context("the checkpoint has no head for classes or values; kilobase finetune makes one")?;
+        let expected = self.task.outputs();
+        let found = outputs.first().map_or(expected, Vec::len);
+        ensure!(found == expected, "{found} labels in the weights, {expected} in config.json");
+        Ok(outputs)
     }
 }

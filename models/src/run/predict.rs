@@ -1,19 +1,21 @@
-//! Classes of sequences by a fine-tuned model.
+//! Classes or values of sequences by a fine-tuned model.
+
+pub mod task;
 
 use super::Error;
 use crate::family::{Model, values};
 use kilobase_data::batch::PackedBatch;
 use kilobase_data::tokenize::Tokenizer;
 
-/// The key of a configuration that says how many tokens of a sequence a classifier was trained to read.
+/// The key of a configuration that says how many tokens of a sequence a head was trained to read.
 pub const MAX_TOKENS: &str = "kilobase_max_tokens";
 
-/// Turns sequences into what a classifier reads.
+/// Turns sequences into what a fine-tuned model reads.
 #[derive(Clone, Copy)]
 pub struct Tokens<'a> {
     /// The model's tokenizer.
     pub tokenizer: &'a dyn Tokenizer,
-    /// Whether the model is a decoder: those read their start token once more at the end, and the class is read there.
+    /// Whether the model is a decoder: those read their start token once more at the end, and the answer is read there.
     pub decoder: bool,
     /// Bases of a token where all have as many, else 1. What is no whole token is dropped from the left.
     pub k: usize,
@@ -44,12 +46,12 @@ impl Tokens<'_> {
     }
 }
 
-/// Probabilities of the classes, one law a sequence of tokens, in batches of at most `batch_tokens`; `None` if the checkpoint has no
-/// classes.
+/// What the head answers, a row of numbers a sequence of tokens, in batches of at most `batch_tokens`: logits of the classes, or one
+/// number ([`task::Task`]); `None` if the checkpoint has no head.
 ///
 /// # Panics
 /// If an id is not in the model's vocabulary, or a sequence has no token.
-pub fn laws(model: &Model, sequences: &[Vec<u32>], batch_tokens: usize) -> Option<Vec<Vec<f64>>> {
+pub fn outputs(model: &Model, sequences: &[Vec<u32>], batch_tokens: usize) -> Option<Vec<Vec<f32>>> {
     let mut all = Vec::with_capacity(sequences.len());
     let mut rest = sequences;
     while !rest.is_empty() {
@@ -63,7 +65,7 @@ pub fn laws(model: &Model, sequences: &[Vec<u32>], batch_tokens: usize) -> Optio
             count += 1;
         }
         rest = &rest[count..];
-        let logits = match model {
+        let outputs = match model {
             Model::DnaBert2 { model, .. } => {
                 let state = model.state(&batch, model.layers());
                 model.class_logits(&state, &batch)?
@@ -75,8 +77,8 @@ pub fn laws(model: &Model, sequences: &[Vec<u32>], batch_tokens: usize) -> Optio
                 model.class_logits(state.select(0, ends))?
             }
         };
-        let classes = logits.dims()[1];
-        all.extend(values(logits).chunks_exact(classes).map(super::kmers::law));
+        let width = outputs.dims()[1];
+        all.extend(values(outputs).chunks_exact(width).map(<[f32]>::to_vec));
     }
     Some(all)
 }
