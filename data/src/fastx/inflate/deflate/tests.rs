@@ -34,8 +34,8 @@ fn text(kind: u8, seed: u64, length: usize) -> Vec<u8> {
             3 => text.push(b'!' + (draw() % 90) as u8),
             // A period of every length.
             _ => {
-                let unit: Vec<u8> = (0..1 + draw() % 20).map(|_| draw() as u8).collect();
-                (0..1 + draw() % 60).for_each(|_| text.extend_from_slice(&unit));
+                let unit: Vec<u8> = (0..=draw() % 20).map(|_| draw() as u8).collect();
+                (0..=draw() % 60).for_each(|_| text.extend_from_slice(&unit));
             }
         }
     }
@@ -54,7 +54,9 @@ fn blocks_of_every_kind_follow_each_other() {
         compress.compress_vec(&text, &mut bytes, FlushCompress::Full).unwrap();
     }
     compress.compress_vec(&[], &mut bytes, FlushCompress::Finish).unwrap();
-    [1, 7, 1 << 10, 1 << 20, usize::MAX >> 1].into_iter().for_each(|part| check(&bytes, part));
+    for part in [1, 7, 1 << 10, 1 << 20, usize::MAX >> 1] {
+        check(&bytes, part);
+    }
 }
 
 #[test]
