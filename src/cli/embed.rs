@@ -20,7 +20,7 @@ use super::load::{Loaded, load};
 use super::output::{Stdout, Summary};
 use super::price::{self, Held, Tokens};
 use super::progress::Progress;
-use super::records::{Counts, PORTION_BASES, RecordArgs, Records, Window};
+use super::records::{Counts, RecordArgs, Records, Window};
 use super::scan::Scan;
 use super::{Ctx, output};
 
@@ -220,9 +220,7 @@ fn cost(embedder: &Embedder<'_>, tail: Tail, scan: &Scan) -> Cost {
     let cost = Pricer::states(embedder.model, &embedder.reading, embedder.layer).job(lengths);
     // Rows of all tokens wait for their portion to be full, and once more while they are brought together.
     let rows = match embedder.pooling {
-        Pooling::None => {
-            2 * tokens.of(scan.longest.max(PORTION_BASES as u64)) * embedder.model.hidden_size() * 4
-        }
+        Pooling::None => 2 * tokens.of(price::largest_portion(scan)) * embedder.model.hidden_size() * 4,
         _ => 0,
     };
     // Where each token is, for the index.

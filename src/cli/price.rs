@@ -77,12 +77,16 @@ impl Held {
         Self { letter: self.letter + letter, token: self.token + token }
     }
 
-    /// Of the largest portion of an input: records go together until there are [`PORTION_BASES`] letters.
+    /// Of the largest portion of an input.
     pub(crate) fn of(self, scan: &Scan, tokens: Tokens) -> u64 {
-        let others = (PORTION_BASES as u64 - 1).min(scan.work.saturating_sub(scan.longest));
-        let letters = scan.longest + others;
+        let letters = largest_portion(scan);
         letters * self.letter + tokens.of(letters) as u64 * self.token
     }
+}
+
+/// Letters of the largest portion of an input: records go together until there are [`PORTION_BASES`].
+pub(crate) fn largest_portion(scan: &Scan) -> u64 {
+    scan.longest + (PORTION_BASES as u64 - 1).min(scan.work.saturating_sub(scan.longest))
 }
 
 /// Tokens of bases that are not there to be tokenized.
