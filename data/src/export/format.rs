@@ -29,10 +29,15 @@ impl Format {
 
     /// The format that the suffix of `path` names.
     pub fn from_path(path: &Path) -> Result<Self> {
-        path.extension()
-            .and_then(|suffix| suffix.to_str()?.to_ascii_lowercase().parse().ok())
-            .ok_or_else(|| Error::UnknownFormat { name: path.display().to_string() })
+        by_suffix(path)
     }
+}
+
+/// What the suffix of `path` names, in any case.
+pub(super) fn by_suffix<F: FromStr>(path: &Path) -> Result<F> {
+    path.extension()
+        .and_then(|suffix| suffix.to_str()?.to_ascii_lowercase().parse().ok())
+        .ok_or_else(|| Error::UnknownFormat { name: path.display().to_string() })
 }
 
 impl FromStr for Format {

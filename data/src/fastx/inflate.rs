@@ -14,6 +14,7 @@ mod deflate;
 mod input;
 mod parallel;
 
+pub(super) use deflate::check;
 use deflate::{Deflate, Invalid, Pause};
 use input::Input;
 pub(super) use parallel::blocks;
@@ -294,7 +295,7 @@ impl<R: Read> Inflate<R> {
             Ok(Pause::Full | Pause::Short) => Ok(()),
             Err(Invalid) => Err(Damage::Data { member }.into()),
         };
-        // What came before the damage is right, and goes out first.
+        // What was decoded before is right, and goes out first.
         self.failure = outcome.err();
         Ok(())
     }
@@ -335,49 +336,6 @@ pub(crate) fn block_size(mut extra: &[u8]) -> Option<u16> {
         extra = rest.get(length..).unwrap_or_default();
     }
     None
-}
-
-/// Decodes `bytes` as DEFLATE in parts of `part` bytes, and asserts that zlib-rs finds the same.
-pub(super) fn check(bytes: &[u8], part: usize) {
-    use flate2::{Decompress, FlushDecompress, Status};
-
-    let mut deflate = Deflate::new();
-    let (mut text, mut at) = (Vec::new(), 0);
-    let end = loop {
-        let next = bytes.len().min(at + part);
-        let (taken, outcome) = deflate.decode(&bytes[at..next], part > bytes.len());
-        at += taken;
-        let made = deflate.pending().len();
-        text.extend_from_slice(deflate.pending());
-        deflate.take(made);
-        match outcome {
-            Ok(Pause::Short) if taken == 0 && made == 0 => break Ok(Pause::Short),
-            Ok(Pause::Full | Pause::Short) => {}
-            other => break other,
-        }
-    };
-
-    let mut reference = Decompress::new(false);
-    let (mut theirs, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
-    let their_end = loop {
-        let before = (reference.total_in(), reference.total_out());
-        let rest = &bytes[before.0 as usize..];
-        let status = reference.decompress(rest, &mut buffer, FlushDecompress::None);
-        theirs.extend_from_slice(&buffer[..(reference.total_out() - before.1) as usize]);
-        match status {
-            Ok(Status::StreamEnd) => break Ok(Pause::End),
-            Ok(_) if before == (reference.total_in(), reference.total_out()) => break Ok(Pause::Short),
-            Ok(_) => {}
-            Err(_) => break Err(Invalid),
-        }
-    };
-    assert_eq!(end, their_end);
-    if end == Ok(Pause::End) {
-        assert_eq!(at as u64, reference.total_in(), "the same end");
-        assert!(text == theirs, "the same text");
-    }
-    let common = text.len().min(theirs.len());
-    assert!(text[..common] == theirs[..common], "the same text before damage");
 }
 
 /// Fills as much of `buffer` as the stream has.

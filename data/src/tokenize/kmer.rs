@@ -97,11 +97,13 @@ impl KmerTokenizer {
         let (bytes, k) = (text.as_bytes(), self.k());
         let mut at = 0;
         while at < text.len() {
-            while let Some(ids) = self.vocabulary.eight_kmers(&bytes[at..]) {
+            // Their last letters may be those of the text.
+            if let Some(ids) = self.vocabulary.eight_kmers(&bytes[at..]) {
                 for id in ids {
                     push(id, at, at + k);
                     at += k;
                 }
+                continue;
             }
             let (id, length) = self.vocabulary.next(&text[at..]);
             push(id.unwrap_or(self.unk), at, at + length);

@@ -232,6 +232,25 @@ const SMALL: &str = r#"{"version": "1.0", "truncation": null, "padding": null, "
 "unk_token": "[UNK]", "continuing_subword_prefix": null, "end_of_word_suffix": null, "fuse_unk": false,
 "vocab": {"[UNK]": 0, "A": 1, "C": 2, "AC": 3}, "merges": ["A C"]}}"#;
 
+#[test]
+fn the_longest_kmers_end_with_the_text() {
+    let kmers = (0..4_usize.pow(8))
+        .map(|index| (0..8).map(|at| char::from(b"ACGT"[index >> (2 * at) & 3])).collect());
+    let tokens: Vec<String> =
+        ["<oov>", "<s>", "</s>", "<pad>"].map(String::from).into_iter().chain(kmers).collect();
+    let vocabulary = tokens.join("\n");
+    let eight = KmerTokenizer::new(vocabulary.as_bytes(), &KmerConfig::new(8), "vocab.txt").unwrap();
+    let text = "GATTACAC".repeat(17);
+    for length in 0..=text.len() {
+        let encoding = eight.encode(&text.as_bytes()[..length], false).unwrap();
+        assert_eq!(encoding.len(), length.div_ceil(8), "{length} letters");
+        assert!(encoding.spans.iter().all(|span| !span.is_empty()));
+        let mut ids = Vec::new();
+        eight.encode_ids(&text.as_bytes()[..length], false, &mut ids).unwrap();
+        assert_eq!(ids, encoding.ids);
+    }
+}
+
 proptest! {
     #[test]
     fn kmers_are_read_from_left_to_right(text in "[ACGT]{0,90}([Nacg<-]|<s>|[ACGT]{0,70}){0,3}[ACGT]{0,90}") {

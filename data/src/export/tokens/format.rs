@@ -2,6 +2,7 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use crate::export::format::by_suffix;
 use crate::export::{Error, Result};
 
 /// The formats of a file of tokens.
@@ -34,9 +35,7 @@ impl Format {
 
     /// The format that the suffix of `path` names.
     pub fn from_path(path: &Path) -> Result<Self> {
-        path.extension()
-            .and_then(|suffix| suffix.to_str()?.to_ascii_lowercase().parse().ok())
-            .ok_or_else(|| Error::UnknownFormat { name: path.display().to_string() })
+        by_suffix(path)
     }
 }
 

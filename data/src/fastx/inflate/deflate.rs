@@ -81,5 +81,48 @@ impl Deflate {
     }
 }
 
+/// Decodes `bytes` as DEFLATE in parts of `part` bytes, and asserts that zlib-rs finds the same.
+pub(in crate::fastx) fn check(bytes: &[u8], part: usize) {
+    use flate2::{Decompress, FlushDecompress, Status};
+
+    let mut deflate = Deflate::new();
+    let (mut text, mut at) = (Vec::new(), 0);
+    let end = loop {
+        let next = bytes.len().min(at + part);
+        let (taken, outcome) = deflate.decode(&bytes[at..next], part > bytes.len());
+        at += taken;
+        let made = deflate.pending().len();
+        text.extend_from_slice(deflate.pending());
+        deflate.take(made);
+        match outcome {
+            Ok(Pause::Short) if taken == 0 && made == 0 => break Ok(Pause::Short),
+            Ok(Pause::Full | Pause::Short) => {}
+            other => break other,
+        }
+    };
+
+    let mut reference = Decompress::new(false);
+    let (mut theirs, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+    let their_end = loop {
+        let before = (reference.total_in(), reference.total_out());
+        let rest = &bytes[before.0 as usize..];
+        let status = reference.decompress(rest, &mut buffer, FlushDecompress::None);
+        theirs.extend_from_slice(&buffer[..(reference.total_out() - before.1) as usize]);
+        match status {
+            Ok(Status::StreamEnd) => break Ok(Pause::End),
+            Ok(_) if before == (reference.total_in(), reference.total_out()) => break Ok(Pause::Short),
+            Ok(_) => {}
+            Err(_) => break Err(Invalid),
+        }
+    };
+    assert_eq!(end, their_end);
+    if end == Ok(Pause::End) {
+        assert_eq!(at as u64, reference.total_in(), "the same end");
+        assert!(text == theirs, "the same text");
+    }
+    let common = text.len().min(theirs.len());
+    assert!(text[..common] == theirs[..common], "the same text before damage");
+}
+
 #[cfg(test)]
 mod tests;

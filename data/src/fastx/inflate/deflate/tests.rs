@@ -4,7 +4,7 @@ use flate2::write::DeflateEncoder;
 use flate2::{Compress, Compression, FlushCompress};
 use proptest::prelude::*;
 
-use crate::fastx::inflate::check;
+use super::check;
 
 fn packed(text: &[u8], level: u32) -> Vec<u8> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(level));
