@@ -96,10 +96,21 @@ pub(crate) fn round_pairs(first: &[f32], second: &[f32], target: &mut [u16]) {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16,avx512bw")]
 unsafe fn convert_pairs(first: &[f32], second: &[f32], target: &mut [u16]) {
-    use std::arch::x86_64::{
-        __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_permutexvar_epi16,
-        _mm512_storeu_si512,
-    };
+    use std::arch::x86_64::{__m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_ps, _mm512_storeu_si512};
+    // SAFETY: the caller vouches for the lengths.
+    unsafe {
+        let both = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(second.as_ptr()), _mm512_loadu_ps(first.as_ptr()));
+        let both: __m512i = std::mem::transmute(both);
+        _mm512_storeu_si512(target.as_mut_ptr().cast(), in_turns(both));
+    }
+}
+
+/// The lower and the upper 16 numbers in turns.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(crate) fn in_turns(halves: std::arch::x86_64::__m512i) -> std::arch::x86_64::__m512i {
+    use std::arch::x86_64::{_mm512_loadu_si512, _mm512_permutexvar_epi16};
     const TURNS: [u16; 32] = {
         let mut turns = [0; 32];
         let mut i = 0;
@@ -109,13 +120,9 @@ unsafe fn convert_pairs(first: &[f32], second: &[f32], target: &mut [u16]) {
         }
         turns
     };
-    // SAFETY: the caller vouches for the lengths.
-    unsafe {
-        let both = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(second.as_ptr()), _mm512_loadu_ps(first.as_ptr()));
-        let both: __m512i = std::mem::transmute(both);
-        let turned = _mm512_permutexvar_epi16(_mm512_loadu_si512(TURNS.as_ptr().cast()), both);
-        _mm512_storeu_si512(target.as_mut_ptr().cast(), turned);
-    }
+    // SAFETY: 32 numbers.
+    let turns = unsafe { _mm512_loadu_si512(TURNS.as_ptr().cast()) };
+    _mm512_permutexvar_epi16(turns, halves)
 }
 
 /// Little-endian bytes of [`round`] of every number.

@@ -29,9 +29,9 @@ impl<'a> Tensors<'a> {
         Self { weights, device, precision, kernel }
     }
 
-    /// What attention computes in: its backward pass is f32, and what it goes over again must be what it was.
+    /// What attention computes in.
     pub fn attention_precision(self) -> Precision {
-        self.kernel.map_or(Precision::F32, Kernel::precision)
+        self.kernel.map_or(self.precision, Kernel::precision)
     }
 
     /// A parameter of the given shape.

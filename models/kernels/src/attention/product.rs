@@ -63,16 +63,7 @@ impl Panels {
 }
 
 /// `out = a b^T`, packed `[a.count, b.count]`.
-pub(super) fn scores(out: &mut [f32], a: Rows<'_>, b: Rows<'_>) {
-    thread_local!(static PANELS: RefCell<Panels> = RefCell::default());
-    let mut panels = PANELS.take();
-    panels.load(b);
-    scores_of(out, a, &panels);
-    PANELS.set(panels);
-}
-
-/// `out = a b^T`, packed `[a.count, b.count]`.
-pub(super) fn scores_of(out: &mut [f32], a: Rows<'_>, b: &Panels) {
+pub(super) fn scores(out: &mut [f32], a: Rows<'_>, b: &Panels) {
     assert_eq!(a.dim, b.depth, "rows of one size");
     assert_eq!(out.len(), a.count * b.rows, "out has another shape");
     let left = Strided { matrix: a, transposed: false };
@@ -338,7 +329,9 @@ mod tests {
             };
             let (wide, tall) = (depth + gap, n + gap);
             let mut out = start.clone();
-            scores(&mut out, matrix(&a, m, depth), matrix(&b, n, depth));
+            let mut panels = Panels::default();
+            panels.load(matrix(&b, n, depth));
+            scores(&mut out, matrix(&a, m, depth), &panels);
             check(&out, &|i, k| a[i * wide + k], &|k, j| b[j * wide + k], 0.0);
             out.clone_from(&start);
             add(&mut out, matrix(&a, m, depth), matrix(&b, depth, n));

@@ -3,15 +3,15 @@
 //! `P = exp(S - lse)`, `dV += P^T dO`, `dS = P (dO V^T - rowsum(dO out) + d_lse)`, `dQ += scale dS K`, `dK += scale dS^T Q`
 //! (Dao et al. 2022), the softcap and rotations undone on the way.
 
-use super::cover::KeyTile;
+mod pass;
+
 use super::fade::Fade;
-use super::queries::{Queries, Reach};
-use super::scores::{Scratch, cap, reaches};
-use super::{Call, QueryTile, check};
-use crate::attention::product::{self, Rows};
-use crate::attention::{AttnSpec, Heads, KvView, Normalizer, Sequence};
-use crate::exp::exp_nonpositive;
-use crate::vectorize::vectorize;
+#[cfg(target_arch = "x86_64")]
+use super::paired;
+use super::queries::Queries;
+use super::softmax::Strip;
+use super::{Call, QUERY_ROWS, QUERY_TILE, QueryTile, check};
+use crate::attention::{AttnSpec, Heads, Normalizer, Sequence};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -36,7 +36,8 @@ pub struct Gradients {
 /// Gradients of `sum(d_out * out) + sum(d_lse * lse)`, given what [`forward`](super::forward) wrote for the same
 /// arguments. ALiBi slopes and frequencies are constants.
 ///
-/// Memory beyond the gradients is at most that of the queries and four times that of keys and values of the heads at work.
+/// Products are of the spec's precision, as in the forward pass. Memory beyond the gradients is at most that of the queries
+/// and four times that of keys and values of the heads at work, and a few tiles a thread.
 /// The result has the same bits for any number of threads.
 ///
 /// # Panics
@@ -73,8 +74,37 @@ struct Given<'a> {
     d_lse: Option<&'a [f32]>,
 }
 
+/// The same for one tile of queries, as gradients need it.
+pub(super) struct Upstream {
+    /// `[group * rows, value_dim]`
+    pub(super) d_out: Vec<f32>,
+    /// Of each stacked row; plus infinity where nothing was seen, so that every weight is 0.
+    pub(super) lse: Vec<f32>,
+    /// `d_lse - rowsum(d_out * out)` of each stacked row.
+    pub(super) shift: Vec<f32>,
+}
+
+impl Upstream {
+    fn new(call: &Call<'_>, given: &Given<'_>, tile: &QueryTile, kv_head: usize) -> Self {
+        let dim = call.value_dim;
+        let d_out = call.gather(tile, kv_head, given.d_out, dim);
+        let out = call.gather(tile, kv_head, given.out, dim);
+        let mut lse = call.gather(tile, kv_head, given.lse, 1);
+        lse.iter_mut().filter(|lse| **lse == f32::NEG_INFINITY).for_each(|lse| *lse = f32::INFINITY);
+        let mut shift = match given.d_lse {
+            Some(d_lse) => call.gather(tile, kv_head, d_lse, 1),
+            None => vec![0.0; lse.len()],
+        };
+        for (i, shift) in shift.iter_mut().enumerate() {
+            let row = i * dim..(i + 1) * dim;
+            *shift -= d_out[row.clone()].iter().zip(&out[row]).map(|(a, b)| a * b).sum::<f32>();
+        }
+        Self { d_out, lse, shift }
+    }
+}
+
 /// Gradients that some tiles of queries add up to, in one key/value head.
-struct Sums {
+pub(super) struct Sums {
     /// `[group, rows, key_dim]` of each tile.
     dq: Vec<(QueryTile, Vec<f32>)>,
     /// `[slots, key_dim]`
@@ -93,6 +123,22 @@ impl Sums {
         self.d_table.iter_mut().zip(other.d_table).for_each(|(a, b)| *a += b);
         self
     }
+
+    /// Adds gradients of the stored keys and of the values of one tile.
+    pub(super) fn add_tile(&mut self, pieces: &[Range<usize>], d_keys: &[f32], d_values: &[f32]) {
+        let slots = pieces.iter().map(Range::len).sum::<usize>().max(1);
+        scatter(d_keys, pieces, &mut self.dk, d_keys.len() / slots);
+        scatter(d_values, pieces, &mut self.dv, d_values.len() / slots);
+    }
+
+    /// Takes the gradients of the rotated queries of a tile.
+    pub(super) fn put_queries(&mut self, call: &Call<'_>, queries: &Queries<'_>, d_rotated: Vec<Vec<f32>>) {
+        let mut dq = vec![0.0; queries.count * call.q.dim];
+        for (rotated, d) in queries.rotated.iter().zip(d_rotated) {
+            rotated.add_gradient(&call.spec.pos, d, queries.positions.len(), call.spec.scale, &mut dq);
+        }
+        self.dq.push((queries.tile.clone(), dq));
+    }
 }
 
 impl Call<'_> {
@@ -106,20 +152,20 @@ impl Call<'_> {
         let sums: Vec<Sums> = (0..parts)
             .into_par_iter()
             .map(|part| {
-                let dealt = tiles.iter().skip(part).step_by(parts);
-                self.sum(given, sequence, kv_head, fade.as_ref(), dealt)
+                let dealt: Vec<_> = tiles.iter().skip(part).step_by(parts).collect();
+                self.sum(given, sequence, kv_head, fade.as_ref(), &dealt)
             })
             .collect();
         sums.into_iter().reduce(Sums::add).expect("a part")
     }
 
-    fn sum<'t>(
+    fn sum(
         &self,
         given: &Given<'_>,
         sequence: usize,
         kv_head: usize,
         fade: Option<&Fade>,
-        tiles: impl Iterator<Item = &'t QueryTile>,
+        tiles: &[&QueryTile],
     ) -> Sums {
         let slots = self.sights[sequence][kv_head].slots();
         let mut sums = Sums {
@@ -128,13 +174,17 @@ impl Call<'_> {
             dv: vec![0.0; slots * self.value_dim],
             d_table: vec![0.0; self.group * self.bias.buckets()],
         };
-        let mut scratch = Scratch::default();
-        for tile in tiles {
-            let mut pass = Pass::new(self, given, tile, kv_head);
-            for keys in Fade::cover(fade, self, tile, kv_head).all() {
-                pass.visit(keys, &mut scratch, &mut sums);
+        // Tiles that share each tile of keys that is loaded, turned and laid out.
+        for tiles in tiles.chunks(QUERY_ROWS / QUERY_TILE) {
+            let strips: Vec<Strip<'_>> =
+                tiles.iter().map(|tile| Strip::new(self, tile, kv_head, fade)).collect();
+            let upstream = tiles.iter().map(|tile| Upstream::new(self, given, tile, kv_head)).collect();
+            #[cfg(target_arch = "x86_64")]
+            if paired::serves(self, strips.iter().map(|strip| strip.queries.count).sum()) {
+                paired::add_gradients(self, &strips, upstream, kv_head, &mut sums);
+                continue;
             }
-            sums.dq.push((tile.clone(), pass.finish()));
+            pass::add_gradients(self, &strips, upstream, kv_head, &mut sums);
         }
         sums
     }
@@ -168,154 +218,6 @@ impl Call<'_> {
         all.d_table = d_table.into_iter().map(|x: f64| x as f32).collect();
         all
     }
-}
-
-/// One tile of queries on its way over the keys.
-struct Pass<'a> {
-    call: &'a Call<'a>,
-    queries: Queries<'a>,
-    kv: &'a dyn KvView,
-    kv_head: usize,
-    /// `[group * rows, value_dim]`
-    d_out: Vec<f32>,
-    /// Of each stacked row; plus infinity where nothing was seen, so that every weight is 0.
-    lse: Vec<f32>,
-    /// `d_lse - rowsum(d_out * out)` of each stacked row.
-    shift: Vec<f32>,
-    /// For each rotation of the queries, `[group * rows, key_dim]`.
-    d_rotated: Vec<Vec<f32>>,
-}
-
-impl<'a> Pass<'a> {
-    fn new(call: &'a Call<'a>, given: &Given<'_>, tile: &QueryTile, kv_head: usize) -> Self {
-        let queries = Queries::new(call, tile, kv_head);
-        let dim = call.value_dim;
-        let d_out = call.gather(tile, kv_head, given.d_out, dim);
-        let out = call.gather(tile, kv_head, given.out, dim);
-        let mut lse = call.gather(tile, kv_head, given.lse, 1);
-        lse.iter_mut().filter(|lse| **lse == f32::NEG_INFINITY).for_each(|lse| *lse = f32::INFINITY);
-        let mut shift = match given.d_lse {
-            Some(d_lse) => call.gather(tile, kv_head, d_lse, 1),
-            None => vec![0.0; queries.count],
-        };
-        for (i, shift) in shift.iter_mut().enumerate() {
-            let row = i * dim..(i + 1) * dim;
-            *shift -= d_out[row.clone()].iter().zip(&out[row]).map(|(a, b)| a * b).sum::<f32>();
-        }
-        let d_rotated = queries.rotated.iter().map(|r| vec![0.0; r.vectors.len()]).collect();
-        Self { call, queries, kv: call.sequences[tile.sequence].kv, kv_head, d_out, lse, shift, d_rotated }
-    }
-
-    fn visit(&mut self, tile: KeyTile<'_>, scratch: &mut Scratch<'a>, sums: &mut Sums) {
-        scratch.score(self.call, &self.queries, self.kv, tile, None);
-        scratch.keys.load_values(self.kv, self.kv_head, tile.pieces);
-        let (rows, columns, dim) = (self.queries.count, scratch.keys.count, self.call.value_dim);
-        let weights = &mut scratch.scores;
-        exponentiate(weights, &self.lse, columns);
-        let d_out = Rows::packed(&self.d_out, rows, dim);
-        let mut d_values = vec![0.0; columns * dim];
-        product::add_transposed(&mut d_values, Rows::packed(weights, rows, columns), d_out);
-        scatter(&d_values, tile.pieces, &mut sums.dv, dim);
-        let mut d_scores = vec![0.0; rows * columns];
-        product::scores(&mut d_scores, d_out, scratch.keys.values());
-        through_softmax(&mut d_scores, weights, &self.shift, columns);
-        self.table_gradient(&d_scores, scratch, sums);
-        if let Some(cap) = self.call.spec.softcap {
-            for (d, capped) in d_scores.iter_mut().zip(scratch.capped.iter()) {
-                *d *= 1.0 - (capped / cap).powi(2);
-            }
-        }
-        self.through_products(&d_scores, tile, scratch, sums);
-    }
-
-    fn table_gradient(&self, d_scores: &[f32], scratch: &Scratch<'_>, sums: &mut Sums) {
-        let buckets = self.call.bias.buckets();
-        for (stacked, row) in d_scores.chunks_exact(scratch.keys.count).enumerate().filter(|_| buckets > 0) {
-            let (head, at) = self.queries.place(stacked);
-            let table = &mut sums.d_table[(head - self.queries.first_head) * buckets..][..buckets];
-            self.call.bias.add_gradient(self.queries.positions[at], &scratch.keys.positions, row, table);
-        }
-    }
-
-    /// Gradients of queries and keys from those of their products.
-    fn through_products(
-        &mut self,
-        d_scores: &[f32],
-        tile: KeyTile<'_>,
-        scratch: &Scratch<'_>,
-        sums: &mut Sums,
-    ) {
-        let (keys, dim) = (&scratch.keys, self.call.q.dim);
-        let (rows, columns) = (self.queries.count, keys.count);
-        let present: Vec<bool> =
-            self.queries.rotated.iter().map(|r| reaches(self.call, &self.queries, keys, r.reach)).collect();
-        let single = present.iter().filter(|&&p| p).count() == 1;
-        let mut d_keys = vec![0.0; columns * dim];
-        for (i, _) in present.iter().enumerate().filter(|&(_, &p)| p) {
-            let rotated = &self.queries.rotated[i];
-            let only = if single { None } else { Some(self.only(rotated.reach, d_scores, &keys.positions)) };
-            let d = Rows::packed(only.as_deref().unwrap_or(d_scores), rows, columns);
-            product::add(&mut self.d_rotated[i], d, keys.of(rotated.reach));
-            product::add_transposed(&mut d_keys, d, Rows::packed(&rotated.vectors, rows, dim));
-            // Near comes first: what is there so far is of rotated keys, the rest of keys as stored.
-            if rotated.reach == Reach::Near {
-                keys.turn_back(&mut d_keys);
-            }
-        }
-        scatter(&d_keys, tile.pieces, &mut sums.dk, dim);
-    }
-
-    /// The gradients of pairs of one reach, 0 for others.
-    fn only(&self, reach: Reach, d_scores: &[f32], keys: &[u32]) -> Vec<f32> {
-        let cap = cap(self.call);
-        let rows = d_scores.chunks_exact(keys.len()).enumerate();
-        let row = |(stacked, row): (usize, &[f32])| {
-            let query = self.queries.positions[self.queries.place(stacked).1];
-            let kept = |(&d, &key): (&f32, &u32)| if Reach::of(query, key, cap) == reach { d } else { 0.0 };
-            row.iter().zip(keys).map(kept).collect::<Vec<f32>>()
-        };
-        rows.flat_map(row).collect()
-    }
-
-    /// Gradient of the queries, `[group, rows, key_dim]`.
-    fn finish(self) -> Vec<f32> {
-        let mut dq = vec![0.0; self.queries.count * self.call.q.dim];
-        let (spec, rows) = (self.call.spec, self.queries.positions.len());
-        for (rotated, d) in self.queries.rotated.iter().zip(self.d_rotated) {
-            rotated.add_gradient(&spec.pos, d, rows, spec.scale, &mut dq);
-        }
-        dq
-    }
-}
-
-/// Scores to weights.
-fn exponentiate(scores: &mut [f32], lse: &[f32], columns: usize) {
-    let mut rows = scores.chunks_exact_mut(columns).zip(lse);
-    vectorize(
-        #[inline(always)]
-        || {
-            for (row, lse) in rows.by_ref() {
-                for score in row {
-                    *score = exp_nonpositive(*score - lse);
-                }
-            }
-        },
-    );
-}
-
-/// `dS = P (dP + shift)`
-fn through_softmax(d_weights: &mut [f32], weights: &[f32], shift: &[f32], columns: usize) {
-    let mut rows = d_weights.chunks_exact_mut(columns).zip(weights.chunks_exact(columns)).zip(shift);
-    vectorize(
-        #[inline(always)]
-        || {
-            for ((row, weights), shift) in rows.by_ref() {
-                for (d, weight) in row.iter_mut().zip(weights) {
-                    *d = weight * (*d + shift);
-                }
-            }
-        },
-    );
 }
 
 /// Adds the rows of a tile to the slots that they are of.

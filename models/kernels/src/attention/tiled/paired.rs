@@ -3,8 +3,11 @@
 //! Queries, keys, weights and values are rounded to bf16; scores, maxima and all sums are f32. Scores are kept in units of
 //! ln 2, so that `exp` is a power of two.
 
+mod backward;
 mod pack;
 mod weigh;
+
+pub(super) use backward::add_gradients;
 
 use super::Call;
 use super::cover::KeyTile;
@@ -18,19 +21,27 @@ use crate::attention::{Normalizer, PosRule};
 use crate::bf16;
 use crate::matmul::Precision;
 use std::f32::consts::{LN_2, LOG2_E};
-use weigh::{Bias, Row};
+use weigh::{Bias, Row, exp2};
 
 /// Stacked queries from which on this is faster: fewer leave most of a tile empty, and keys are read once anyway.
-pub(super) const ROWS_WORTH_IT: usize = 8;
+const ROWS_WORTH_IT: usize = 8;
 
-/// Whether a call asks for this and the processor has what it takes.
-pub(super) fn serves(call: &Call<'_>) -> bool {
-    call.spec.precision == Precision::Bf16
+/// Whether a call of some stacked queries asks for this, gains by it, and the processor has what it takes.
+pub(super) fn serves(call: &Call<'_>, rows: usize) -> bool {
+    rows >= ROWS_WORTH_IT
+        && call.spec.precision == Precision::Bf16
         && call.spec.norm == Normalizer::Softmax
         && call.spec.softcap.is_none()
         && matches!(call.spec.pos, PosRule::None | PosRule::Rope { cap: None, .. } | PosRule::Alibi { .. })
         && amx::available()
         && bf16::converts()
+        && is_x86_feature_detected!("avx512bw")
+}
+
+/// What is added to the scores of one query.
+fn bias_of<'a>(call: &'a Call<'_>, head: usize, query: u32, keys: &'a [u32]) -> Option<Bias<'a>> {
+    let PosRule::Alibi { slopes, cap } = &call.spec.pos else { return None };
+    Some(Bias { slope: slopes[head] * LOG2_E, cap: cap.unwrap_or(u32::MAX), query, keys })
 }
 
 /// What some tiles of keys add up to for every strip. Only where [`serves`].
@@ -166,15 +177,7 @@ impl Block {
                 sight.hide(queries.tile.rows.start + at, tile.pieces, &mut scores[..count]);
             }
             scores[count..].fill(f32::NEG_INFINITY);
-            let bias = match &call.spec.pos {
-                PosRule::Alibi { slopes, cap } => Some(Bias {
-                    slope: slopes[head] * LOG2_E,
-                    cap: cap.unwrap_or(u32::MAX),
-                    query: queries.positions[at],
-                    keys: &buffers.positions,
-                }),
-                _ => None,
-            };
+            let bias = bias_of(call, head, queries.positions[at], &buffers.positions);
             let weights = &mut buffers.weights[i * STEP..];
             let row = Row { scores, bias, weights, max: &mut self.max[i], sum: &mut self.sum[i] };
             // SAFETY: the caller vouches for the instructions.

@@ -6,7 +6,7 @@ use super::keys::Loaded;
 use super::queries::{Queries, Reach};
 use super::rows::scale;
 use crate::aligned::Aligned;
-use crate::attention::product::{Rows, scores_of as product};
+use crate::attention::product::{self, Rows};
 use crate::attention::{KvView, PosRule};
 use crate::exp::exp_nonpositive;
 use crate::vectorize::vectorize;
@@ -86,12 +86,12 @@ impl<'a> Scratch<'a> {
             }
             let q = Rows::packed(&rotated.vectors, queries.count, call.q.dim);
             if first {
-                product(scores, q, keys.panels(rotated.reach));
+                product::scores(scores, q, keys.panels(rotated.reach));
                 first = false;
                 continue;
             }
             far.resize(size);
-            product(far, q, keys.panels(rotated.reach));
+            product::scores(far, q, keys.panels(rotated.reach));
             let cap = cap(call);
             for (stacked, (row, far)) in
                 scores.chunks_exact_mut(keys.count).zip(far.chunks_exact(keys.count)).enumerate()

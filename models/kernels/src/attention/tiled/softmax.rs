@@ -37,7 +37,7 @@ pub(super) fn attend(
     let part = part_size(call, job, visits.len());
     let over = |visits: &[Visit]| {
         #[cfg(target_arch = "x86_64")]
-        if job.rows.len() * call.group >= paired::ROWS_WORTH_IT && paired::serves(call) {
+        if paired::serves(call, job.rows.len() * call.group) {
             return paired::over(call, &strips, kv_head, visits);
         }
         over(call, &strips, kv_head, visits)
@@ -60,7 +60,7 @@ pub(super) struct Strip<'a> {
 }
 
 impl<'a> Strip<'a> {
-    fn new(call: &Call<'a>, tile: &QueryTile, kv_head: usize, fade: Option<&Fade>) -> Self {
+    pub(super) fn new(call: &Call<'a>, tile: &QueryTile, kv_head: usize, fade: Option<&Fade>) -> Self {
         let cover = Fade::cover(fade, call, tile, kv_head);
         Self { queries: Queries::new(call, tile, kv_head), cover }
     }
@@ -70,7 +70,7 @@ impl<'a> Strip<'a> {
 pub(super) type Visit = Vec<(usize, usize)>;
 
 /// The tiles of keys that some strip sees, in the order of their slots.
-fn visits(strips: &[Strip<'_>]) -> Vec<Visit> {
+pub(super) fn visits(strips: &[Strip<'_>]) -> Vec<Visit> {
     let mut all: Vec<_> = strips
         .iter()
         .enumerate()

@@ -96,7 +96,7 @@ impl Row<'_> {
 impl Bias<'_> {
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn add(self, scores: __m512, keys: &[u32; 16]) -> __m512 {
+    pub(super) fn add(self, scores: __m512, keys: &[u32; 16]) -> __m512 {
         let query = _mm512_set1_epi32(self.query as i32);
         // SAFETY: 16 numbers.
         let keys = unsafe { _mm512_loadu_si512(keys.as_ptr().cast()) };
@@ -112,7 +112,7 @@ impl Bias<'_> {
 /// `2^(x - round(x))` by the minimax polynomial of degree 4 (least relative error on [-1/2, 1/2]).
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn exp2(x: __m512) -> __m512 {
+pub(super) fn exp2(x: __m512) -> __m512 {
     const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
     let whole = _mm512_roundscale_ps::<NEAREST>(x);
     let rest = _mm512_sub_ps(x, whole);

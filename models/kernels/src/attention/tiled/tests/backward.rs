@@ -3,6 +3,7 @@
 use super::case::{Case, MASK_RULES, Noise, POSITION_RULES, Shape, shapes};
 use super::forward::worst;
 use crate::attention::{Gradients, PosRule, backward, dense};
+use crate::matmul::Precision;
 use proptest::prelude::*;
 
 /// The gradient of a random linear function of `out` and `lse`.
@@ -51,15 +52,30 @@ proptest! {
     #[test]
     fn tiled_equals_dense(shape in shapes(260)) {
         let shape = Shape { selected: false, even: true, ..shape };
-        let case = Case::new(&shape);
-        let direction = Direction::new(&case);
-        let (ours, exact) = (tiled(&case, &direction), defined(&case, &direction));
-        let pairs = [(&ours.dq, &exact.dq), (&ours.d_table, &exact.d_table)].into_iter();
-        for (a, b) in pairs.chain(ours.dk.iter().zip(&exact.dk)).chain(ours.dv.iter().zip(&exact.dv)) {
-            let error = difference(a, b);
-            prop_assert!(error < 1e-5, "error {error:e}");
-        }
+        let error = error(&Case::new(&shape));
+        prop_assert!(error < 1e-5, "error {error:e}");
     }
+
+    /// On processors that do not multiply bf16 these are f32 products.
+    #[test]
+    fn products_of_bf16_are_off_by_their_rounding(shape in shapes(330), wide: bool) {
+        let times = if wide { 4 } else { 1 };
+        let (half_dim, value_dim) = (shape.half_dim * times, shape.value_dim * times);
+        let shape = Shape { selected: false, even: true, softcap: false, half_dim, value_dim, ..shape };
+        let mut case = Case::new(&shape);
+        case.spec.precision = Precision::Bf16;
+        let error = error(&case);
+        prop_assert!(error < 3e-2, "error {error:e}");
+    }
+}
+
+/// The largest of all gradients of a case.
+fn error(case: &Case) -> f64 {
+    let direction = Direction::new(case);
+    let (ours, exact) = (tiled(case, &direction), defined(case, &direction));
+    let pairs = [(&ours.dq, &exact.dq), (&ours.d_table, &exact.d_table)].into_iter();
+    let pairs = pairs.chain(ours.dk.iter().zip(&exact.dk)).chain(ours.dv.iter().zip(&exact.dv));
+    pairs.map(|(ours, exact)| difference(ours, exact)).fold(0.0, f64::max)
 }
 
 /// A case small enough for a difference of every input, for each pair of rules.
@@ -140,13 +156,16 @@ fn slope(case: &mut Case, direction: &Direction, gradient: f64, what: &str, chan
 #[test]
 fn the_same_bits_for_any_number_of_threads() {
     let shape = Shape { lengths: vec![(2300, 500), (40, 60)], even: true, ..small_shape() };
-    let case = Case::new(&shape);
+    let mut case = Case::new(&shape);
     let direction = Direction::new(&case);
-    let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-        pool.install(|| tiled(&case, &direction))
-    };
-    assert!(run(1) == run(4));
+    for precision in [Precision::F32, Precision::Bf16] {
+        case.spec.precision = precision;
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            pool.install(|| tiled(&case, &direction))
+        };
+        assert!(run(1) == run(4));
+    }
 }
 
 fn small_shape() -> Shape {
