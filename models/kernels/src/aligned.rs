@@ -25,6 +25,21 @@ impl<T: Copy + Default> Aligned<T> {
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
+
+    /// A copy.
+    pub(crate) fn of(numbers: &[T]) -> Self {
+        Self(AVec::from_slice(0, numbers))
+    }
+
+    /// The transpose of `[rows, dim]`.
+    pub(crate) fn transposed(numbers: &[T], rows: usize, dim: usize) -> Self
+    where
+        T: pulp::bytemuck::Pod,
+    {
+        let mut columns = Self::zeroed(rows * dim);
+        crate::transpose::transpose(numbers, dim, rows, dim, &mut columns, rows);
+        columns
+    }
 }
 
 impl<T> Default for Aligned<T> {

@@ -9,7 +9,6 @@
 pub mod dense;
 mod heads;
 mod merge;
-mod product;
 mod selection;
 mod spec;
 mod stats;

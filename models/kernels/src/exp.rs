@@ -1,31 +1,48 @@
-//! `exp` over a slice, in a form the compiler turns into vector code.
+//! `exp` over a slice, in a form the compiler turns into vector code, and of a vector.
+
+use pulp::Simd;
 
 /// Below this, `exp` of an f32 is not a normal number any more: the result is 0, as for a masked score.
 const UNDERFLOW: f32 = -87.0;
+/// Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits of the mantissa.
+const ROUND: f32 = 12_582_912.0;
+const LN2_HIGH: f32 = 0.693_359_4;
+const LN2_LOW: f32 = -2.121_944_4e-4;
+/// The minimax polynomial of Cephes `expf`, from the highest degree on.
+const POLYNOMIAL: [f32; 6] =
+    [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
+/// Bits of 1.
+const ONE: u32 = 0x3f80_0000;
 
-/// `e^x` for `x <= 0`, to 2 units in the last place; exactly 0 below -87 and at minus infinity.
+/// `e^x` for `x < 88`, to 2 units in the last place; exactly 0 below -87 and at minus infinity; no number stays none.
 ///
-/// Range reduction by a two-part ln 2 and the degree-5 minimax polynomial of Cephes `expf`. No branches, so a
-/// loop over it vectorises.
+/// Range reduction by a two-part ln 2 and a polynomial. No branches, so a loop over it vectorises.
 #[inline(always)]
-pub(crate) fn exp_nonpositive(x: f32) -> f32 {
-    // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits of the mantissa.
-    const ROUND: f32 = 12_582_912.0;
-    const LN2_HIGH: f32 = 0.693_359_4;
-    const LN2_LOW: f32 = -2.121_944_4e-4;
-    let clamped = x.max(UNDERFLOW);
-    let shifted = clamped.mul_add(std::f32::consts::LOG2_E, ROUND);
+pub(crate) fn exp(x: f32) -> f32 {
+    let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = n.mul_add(-LN2_LOW, n.mul_add(-LN2_HIGH, clamped));
-    let p = 1.987_569_1e-4_f32
-        .mul_add(r, 1.398_199_9e-3)
-        .mul_add(r, 8.333_452e-3)
-        .mul_add(r, 4.166_579_6e-2)
-        .mul_add(r, 1.666_666_5e-1)
-        .mul_add(r, 0.5);
-    let y = p.mul_add(r * r, r) + 1.0;
-    let scale = f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000));
-    if x < UNDERFLOW { 0.0 } else { y * scale }
+    let r = n.mul_add(-LN2_LOW, n.mul_add(-LN2_HIGH, x));
+    let [first, rest @ ..] = POLYNOMIAL;
+    let p = rest.into_iter().fold(first, |p, c| p.mul_add(r, c));
+    let y = p.mul_add(r * r, r);
+    let scale = f32::from_bits((shifted.to_bits() << 23).wrapping_add(ONE));
+    if x < UNDERFLOW { 0.0 } else { y.mul_add(scale, scale) }
+}
+
+/// The same of a vector.
+#[inline(always)]
+pub(crate) fn exp_of<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let c = |x: f32| simd.splat_f32s(x);
+    let shifted = simd.mul_add_e_f32s(x, c(std::f32::consts::LOG2_E), c(ROUND));
+    let n = simd.sub_f32s(shifted, c(ROUND));
+    let r = simd.mul_add_e_f32s(n, c(-LN2_LOW), simd.mul_add_e_f32s(n, c(-LN2_HIGH), x));
+    let [first, rest @ ..] = POLYNOMIAL;
+    let p = rest.into_iter().fold(c(first), |p, next| simd.mul_add_e_f32s(p, r, c(next)));
+    let y = simd.mul_add_e_f32s(p, simd.mul_f32s(r, r), r);
+    let bits = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
+    let scale = simd.transmute_f32s_u32s(simd.add_u32s(bits, simd.splat_u32s(ONE)));
+    let underflow = simd.less_than_f32s(x, c(UNDERFLOW));
+    simd.select_f32s(underflow, c(0.0), simd.mul_add_e_f32s(y, scale, scale))
 }
 
 #[cfg(test)]
@@ -35,18 +52,43 @@ mod tests {
     #[test]
     fn within_two_units_in_the_last_place_of_f64_exp() {
         let mut worst = 0.0_f64;
-        for i in 0..870_000 {
-            let x = -(i as f32) * 1e-4;
+        for i in -870_000..870_000 {
+            let x = i as f32 * 1e-4;
             let exact = f64::from(x).exp();
-            worst = worst.max((f64::from(exp_nonpositive(x)) - exact).abs() / exact);
+            worst = worst.max((f64::from(exp(x)) - exact).abs() / exact);
         }
         assert!(worst < 2.0 * f64::from(f32::EPSILON), "relative error {worst:e}");
     }
 
     #[test]
+    fn a_vector_is_its_numbers() {
+        struct Check(Vec<f32>);
+        impl pulp::WithSimd for Check {
+            type Output = Vec<f32>;
+            #[inline(always)]
+            fn with_simd<S: Simd>(mut self, simd: S) -> Vec<f32> {
+                for x in S::as_mut_simd_f32s(&mut self.0).0 {
+                    *x = exp_of(simd, *x);
+                }
+                self.0
+            }
+        }
+        let special = [f32::NEG_INFINITY, -88.0, -87.0, f32::NAN, 0.0, -0.0, 1.0, 87.9];
+        let numbers: Vec<f32> = (0..1016).map(|i| i as f32 * 0.17 - 90.0).chain(special).collect();
+        for (ours, x) in pulp::Arch::new().dispatch(Check(numbers.clone())).into_iter().zip(numbers) {
+            let exact = exp(x);
+            assert!(
+                (ours - exact).abs() <= 4.0 * f32::EPSILON * exact || (ours.is_nan() && x.is_nan()),
+                "{x}: {ours}"
+            );
+        }
+    }
+
+    #[test]
     fn masked_scores_are_exactly_zero() {
-        assert!(exp_nonpositive(f32::NEG_INFINITY).to_bits() == 0);
-        assert!(exp_nonpositive(-88.0).to_bits() == 0);
-        assert!((exp_nonpositive(0.0) - 1.0).abs() < f32::EPSILON);
+        assert!(exp(f32::NEG_INFINITY).to_bits() == 0);
+        assert!(exp(-88.0).to_bits() == 0);
+        assert!((exp(0.0) - 1.0).abs() < f32::EPSILON);
+        assert!(exp(f32::NAN).is_nan());
     }
 }

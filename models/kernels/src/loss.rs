@@ -4,7 +4,7 @@ mod factorised;
 
 pub use factorised::{Code, factorised};
 
-use crate::exp::exp_nonpositive;
+use crate::exp::exp;
 use crate::vectorize::vectorize;
 
 /// The cross-entropy in nats of a row of logits against a target. With a `scale` the row becomes the gradient of `scale` times
@@ -54,14 +54,14 @@ fn exponentials(logits: &mut [f32], target: usize) -> (f64, f64) {
                 sums.fill(0.0);
                 for chunk in block {
                     for (sum, x) in sums.iter_mut().zip(chunk) {
-                        *x = exp_nonpositive(*x - max);
+                        *x = exp(*x - max);
                         *sum += *x;
                     }
                 }
                 total += sums.iter().map(|&sum| f64::from(sum)).sum::<f64>();
             }
             for x in rest {
-                *x = exp_nonpositive(*x - max);
+                *x = exp(*x - max);
                 total += f64::from(*x);
             }
             if max.is_nan() { f64::NAN } else { total }

@@ -6,6 +6,7 @@ mod collect;
 mod cover;
 mod fade;
 mod keys;
+mod online;
 #[cfg(target_arch = "x86_64")]
 mod paired;
 mod queries;

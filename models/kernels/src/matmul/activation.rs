@@ -27,7 +27,7 @@ impl Activation {
         match self {
             Self::Gelu => {
                 // The law of the normal distribution, and its density.
-                let density = crate::exp::exp_nonpositive(-0.5 * x * x) * 0.398_942_3;
+                let density = crate::exp::exp(-0.5 * x * x) * 0.398_942_3;
                 0.5f32.mul_add(1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2), x * density)
             }
             Self::Silu => {
@@ -41,7 +41,7 @@ impl Activation {
 /// `1 / (1 + exp(-x))` without overflow.
 #[inline(always)]
 fn logistic(x: f32) -> f32 {
-    let e = crate::exp::exp_nonpositive(-x.abs());
+    let e = crate::exp::exp(-x.abs());
     let small = e / (1.0 + e);
     if x < 0.0 { small } else { 1.0 / (1.0 + e) }
 }

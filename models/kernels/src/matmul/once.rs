@@ -2,12 +2,14 @@
 //! neither side of has been packed.
 //!
 //! In f32 the `gemm` crate reads either side transposed in place, which is faster than our own micro-kernel with the packing
-//! before it; in bf16 there is no other for AMX.
+//! before it, but for gradients of weights, whose sides need none; in bf16 there is no other for AMX.
 
 use super::kernel::{Kernel, Precision};
 use super::linear::{Store, linear_residual_to, linear_to};
 use super::packed::PackedMatrix;
 use super::rows::Rows;
+use crate::aligned::Aligned;
+use crate::product;
 use crate::target::Target;
 use crate::transpose::transpose;
 use rayon::prelude::*;
@@ -92,9 +94,41 @@ impl<'a> Factor<'a> {
 /// If shapes do not fit.
 pub fn transposed_times(a: Rows<'_>, b: Rows<'_>, precision: Precision) -> Vec<f32> {
     match precision {
-        Precision::F32 => in_place(Side::transpose(a), Side::new(b)),
+        Precision::F32 => by_depths(a, b),
         Precision::Bf16 => packed_transposed_times(a, b, Kernel::best(precision)),
     }
+}
+
+/// [`transposed_times`] in f32: the micro-kernel reads both sides depth by depth, as they lie.
+fn by_depths(a: Rows<'_>, b: Rows<'_>) -> Vec<f32> {
+    /// Rows of the result that a job takes, at most, and depths at a time: what fits into the cache of a core.
+    const ROWS: usize = 384;
+    const DEPTH: usize = 128;
+    assert_eq!(a.rows, b.rows, "as many rows on both sides");
+    let mut out = vec![0.0; a.columns * b.columns];
+    if out.is_empty() {
+        return out;
+    }
+    // As many jobs for each thread, and few: each reads all of the other side. A sum does not depend on its job.
+    let rounds = rayon::current_num_threads();
+    let rows = a.columns.div_ceil(rounds * a.columns.div_ceil(rounds * ROWS)).next_multiple_of(4);
+    let jobs = out.par_chunks_mut(rows * b.columns).enumerate();
+    jobs.for_each_init(Aligned::default, |left, (job, out)| {
+        let columns = job * rows..a.columns.min((job + 1) * rows);
+        for first in (0..a.rows).step_by(DEPTH) {
+            let depths = first..a.rows.min(first + DEPTH);
+            // Columns that lie far apart fall into few sets of the cache.
+            left.resize(depths.len() * columns.len());
+            for (left, depth) in left.chunks_exact_mut(columns.len()).zip(depths.clone()) {
+                left.copy_from_slice(&a.row(depth)[columns.clone()]);
+            }
+            let left = product::Rows::packed(left, depths.len(), columns.len());
+            let (data, stride) = (&b.data[first * b.stride..], b.stride);
+            let right = product::Rows { data, count: depths.len(), dim: b.columns, stride };
+            product::add_transposed(out, left, right);
+        }
+    });
+    out
 }
 
 /// A matrix with the distances of its rows and of its columns.

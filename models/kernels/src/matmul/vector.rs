@@ -84,7 +84,7 @@ impl<S: Simd, const MR: usize, const NV: usize> Tile for Vector<S, MR, NV> {
             for (step, start) in (0..k.len()).step_by(STEP).enumerate() {
                 prefetch(&ahead[(step * share).min(ahead.len())..((step + 1) * share).min(ahead.len())]);
                 let data = strip.as_ptr().add((k.start + start) * MR);
-                let left = Left { data, row_stride: 1, k_stride: MR };
+                let left = Left::Depths(data, MR);
                 let right = panel.as_ptr().add(start * NV * lanes);
                 let depth = STEP.min(k.len() - start);
                 multiply_add::<S, MR, NV>(simd, depth, left, right, NV * lanes, &mut acc);

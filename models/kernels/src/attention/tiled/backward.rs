@@ -11,6 +11,7 @@ use super::paired;
 use super::queries::Queries;
 use super::softmax::Strip;
 use super::{Call, QUERY_ROWS, QUERY_TILE, QueryTile, check};
+use crate::aligned::Aligned;
 use crate::attention::{AttnSpec, Heads, Normalizer, Sequence};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -77,7 +78,7 @@ struct Given<'a> {
 /// The same for one tile of queries, as gradients need it.
 pub(super) struct Upstream {
     /// `[group * rows, value_dim]`
-    pub(super) d_out: Vec<f32>,
+    pub(super) d_out: Aligned<f32>,
     /// Of each stacked row; plus infinity where nothing was seen, so that every weight is 0.
     pub(super) lse: Vec<f32>,
     /// `d_lse - rowsum(d_out * out)` of each stacked row.
@@ -99,7 +100,7 @@ impl Upstream {
             let row = i * dim..(i + 1) * dim;
             *shift -= d_out[row.clone()].iter().zip(&out[row]).map(|(a, b)| a * b).sum::<f32>();
         }
-        Self { d_out, lse, shift }
+        Self { d_out: Aligned::of(&d_out), lse, shift }
     }
 }
 
@@ -132,7 +133,12 @@ impl Sums {
     }
 
     /// Takes the gradients of the rotated queries of a tile.
-    pub(super) fn put_queries(&mut self, call: &Call<'_>, queries: &Queries<'_>, d_rotated: Vec<Vec<f32>>) {
+    pub(super) fn put_queries(
+        &mut self,
+        call: &Call<'_>,
+        queries: &Queries<'_>,
+        d_rotated: &mut [Aligned<f32>],
+    ) {
         let mut dq = vec![0.0; queries.count * call.q.dim];
         for (rotated, d) in queries.rotated.iter().zip(d_rotated) {
             rotated.add_gradient(&call.spec.pos, d, queries.positions.len(), call.spec.scale, &mut dq);

@@ -43,6 +43,11 @@ impl<'a> Bias<'a> {
         }
     }
 
+    /// Whether it adds nothing to any score.
+    pub(super) fn none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
     /// Adds the bias to the scores of one query of one head.
     #[inline(always)]
     pub(super) fn add(&self, head: usize, query: u32, keys: &[u32], scores: &mut [f32]) {

@@ -4,7 +4,7 @@ use super::queries::Queries;
 use super::scores::Scratch;
 use super::{Call, QueryTile, check};
 use crate::attention::{AttnSpec, Collect, Heads, Normalizer, Selection, Sequence, Stats};
-use crate::exp::exp_nonpositive;
+use crate::exp::exp;
 use crate::vectorize::vectorize;
 use rayon::prelude::*;
 
@@ -126,7 +126,7 @@ fn column_sums(scores: &[f32], lse: &[f32], columns: usize) -> Vec<f32> {
                 // A row that saw nothing has no weights.
                 let lse = if lse == f32::NEG_INFINITY { f32::INFINITY } else { lse };
                 for (sum, score) in sums.iter_mut().zip(row) {
-                    *sum += exp_nonpositive(score - lse);
+                    *sum += exp(score - lse);
                 }
             }
         },

@@ -5,8 +5,9 @@ use super::queries::Reach;
 use super::rows::unit;
 use super::sight::Bounds;
 use super::softmax::Strip;
-use crate::attention::product::{Panels, Rows};
+use crate::aligned::Aligned;
 use crate::attention::{Heads, KeyForm, KvView, Normalizer, PosRule};
+use crate::product::{Panels, Rows};
 use crate::rotary::{Angles, Rotary};
 use std::ops::Range;
 
@@ -16,11 +17,11 @@ pub(super) struct Loaded<'a> {
     pub(super) count: usize,
     pub(super) positions: Vec<u32>,
     /// `[count, key_dim]`, rotated.
-    near: Vec<f32>,
+    near: Aligned<f32>,
     /// The same as stored, if there is a distance cap.
-    raw: Vec<f32>,
+    raw: Aligned<f32>,
     /// `[count, value_dim]`
-    values: Vec<f32>,
+    values: Aligned<f32>,
     /// Keys as the products read them.
     near_panels: Panels,
     raw_panels: Panels,
@@ -140,13 +141,13 @@ impl<'a> Loaded<'a> {
 }
 
 fn read(
-    buffer: &mut Vec<f32>,
+    buffer: &mut Aligned<f32>,
     count: usize,
     dim: usize,
     pieces: &[Range<usize>],
     fill: impl Fn(Range<usize>, &mut [f32]),
 ) {
-    buffer.resize(count * dim, 0.0);
+    buffer.resize(count * dim);
     let mut rest = &mut buffer[..];
     for piece in pieces {
         let (these, others) = rest.split_at_mut(piece.len() * dim);

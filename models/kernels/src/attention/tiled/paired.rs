@@ -38,10 +38,17 @@ pub(super) fn serves(call: &Call<'_>, rows: usize) -> bool {
         && is_x86_feature_detected!("avx512bw")
 }
 
-/// What is added to the scores of one query.
-fn bias_of<'a>(call: &'a Call<'_>, head: usize, query: u32, keys: &'a [u32]) -> Option<Bias<'a>> {
+/// What is added to the scores of a stacked query.
+fn bias_of<'a>(
+    call: &'a Call<'_>,
+    queries: &Queries<'_>,
+    stacked: usize,
+    keys: &'a [u32],
+) -> Option<Bias<'a>> {
     let PosRule::Alibi { slopes, cap } = &call.spec.pos else { return None };
-    Some(Bias { slope: slopes[head] * LOG2_E, cap: cap.unwrap_or(u32::MAX), query, keys })
+    let (head, at) = queries.place(stacked);
+    let (slope, cap) = (slopes[head] * LOG2_E, cap.unwrap_or(u32::MAX));
+    Some(Bias { slope, cap, query: queries.positions[at], keys })
 }
 
 /// What some tiles of keys add up to for every strip. Only where [`serves`].
@@ -171,13 +178,13 @@ impl Block {
         }
         let sight = &call.sights[queries.tile.sequence][queries.first_head / call.group];
         for i in 0..self.rows {
-            let (head, at) = queries.place(first + i);
             let scores = &mut buffers.scores[i * slots..][..slots];
             if !tile.fully {
+                let (_, at) = queries.place(first + i);
                 sight.hide(queries.tile.rows.start + at, tile.pieces, &mut scores[..count]);
             }
             scores[count..].fill(f32::NEG_INFINITY);
-            let bias = bias_of(call, head, queries.positions[at], &buffers.positions);
+            let bias = bias_of(call, queries, first + i, &buffers.positions);
             let weights = &mut buffers.weights[i * STEP..];
             let row = Row { scores, bias, weights, max: &mut self.max[i], sum: &mut self.sum[i] };
             // SAFETY: the caller vouches for the instructions.
@@ -201,14 +208,15 @@ impl Block {
 fn running(call: &Call<'_>, blocks: Vec<Block>, count: usize) -> Running {
     let dim = call.value_dim;
     let width = dim.next_multiple_of(COLUMNS);
-    let mut running = Running::new(0, dim);
-    running.out.reserve(count * dim);
+    let mut running = Running::new(count, dim);
+    let mut rows = running.out.chunks_exact_mut(dim.max(1)).zip(running.max.iter_mut().zip(&mut running.sum));
     for block in blocks {
-        for row in block.out.chunks_exact(width.max(1)).take(block.rows) {
-            running.out.extend_from_slice(&row[..dim]);
+        let from =
+            block.out.chunks_exact(width.max(1)).zip(block.max.iter().zip(&block.sum)).take(block.rows);
+        for ((from, (max, sum)), (out, (to_max, to_sum))) in from.zip(&mut rows) {
+            out.copy_from_slice(&from[..dim]);
+            (*to_max, to_sum[0]) = (max * LN_2, *sum);
         }
-        running.max.extend(block.max[..block.rows].iter().map(|max| max * LN_2));
-        running.sum.extend_from_slice(&block.sum[..block.rows]);
     }
     running
 }

@@ -3,6 +3,7 @@
 use super::rows::unit;
 use super::sight::Bounds;
 use super::{Call, QueryTile};
+use crate::aligned::Aligned;
 use crate::attention::{Normalizer, PosRule};
 use crate::rotary::{Angles, Rotary};
 use std::iter::repeat_n;
@@ -34,7 +35,9 @@ impl Reach {
 pub(super) struct Rotated {
     pub(super) reach: Reach,
     /// `[group * rows, dim]`
-    pub(super) vectors: Vec<f32>,
+    pub(super) vectors: Aligned<f32>,
+    /// `[dim, group * rows]`: how products with keys read them.
+    pub(super) columns: Aligned<f32>,
     angles: Angles,
     factor: f32,
 }
@@ -54,15 +57,18 @@ pub(super) struct Queries<'a> {
 
 impl<'a> Queries<'a> {
     pub(super) fn new(call: &Call<'a>, tile: &QueryTile, kv_head: usize) -> Self {
-        if call.spec.norm == Normalizer::Softmax {
-            return Self::scaled(call, tile, kv_head, call.spec.scale);
+        let unit_length = call.spec.norm != Normalizer::Softmax;
+        let mut queries = Self::scaled(call, tile, kv_head, if unit_length { 1.0 } else { call.spec.scale });
+        for rotated in &mut queries.rotated {
+            if unit_length {
+                unit(&mut rotated.vectors, call.q.dim);
+            }
+            rotated.columns = Aligned::transposed(&rotated.vectors, queries.count, call.q.dim);
         }
-        let mut queries = Self::scaled(call, tile, kv_head, 1.0);
-        queries.rotated.iter_mut().for_each(|r| unit(&mut r.vectors, call.q.dim));
         queries
     }
 
-    /// Rotated and multiplied by a factor of the caller's.
+    /// Rotated and multiplied by a factor of the caller's, not laid out for products.
     pub(super) fn scaled(call: &Call<'a>, tile: &QueryTile, kv_head: usize, scale: f32) -> Self {
         let first = call.sequences[tile.sequence].rows.start;
         let positions = &call.positions[first + tile.rows.start..first + tile.rows.end];
@@ -72,8 +78,7 @@ impl<'a> Queries<'a> {
                 vectors.extend(call.q.row(first + row, head).iter().map(|x| x * scale));
             }
         }
-        let mut rotated =
-            vec![Rotated { reach: Reach::Near, vectors, angles: Angles::default(), factor: 1.0 }];
+        let mut rotated = vec![Rotated::new(Reach::Near, &vectors, 1.0)];
         if let PosRule::Rope { rotary, cap } = &call.spec.pos {
             if let Some(cap) = *cap {
                 let far = |reach, angle| rotated[0].at_cap(rotary, reach, angle, positions.len());
@@ -102,11 +107,17 @@ impl<'a> Queries<'a> {
 }
 
 impl Rotated {
+    /// Not yet rotated.
+    fn new(reach: Reach, vectors: &[f32], factor: f32) -> Self {
+        let (vectors, columns) = (Aligned::of(vectors), Aligned::default());
+        Self { reach, vectors, columns, angles: Angles::default(), factor }
+    }
+
     /// The same, not yet rotated queries as if all keys were at the cap. Raw keys lack the factor, so it is put in here.
     fn at_cap(&self, rotary: &Rotary, reach: Reach, angle: i64, rows: usize) -> Self {
         let factor = rotary.factor() as f32;
-        let vectors = self.vectors.iter().map(|x| x * factor).collect();
-        let mut far = Self { reach, vectors, angles: Angles::default(), factor };
+        let vectors: Vec<f32> = self.vectors.iter().map(|x| x * factor).collect();
+        let mut far = Self::new(reach, &vectors, factor);
         rotary.angles(repeat_n(angle, rows), &mut far.angles);
         far.turn(rotary, rows);
         far
@@ -119,22 +130,15 @@ impl Rotated {
         }
     }
 
-    /// Adds `scale * d(these vectors)` to the gradient of the queries; both `[group * rows, dim]`.
-    pub(super) fn add_gradient(
-        &self,
-        pos: &PosRule,
-        mut d: Vec<f32>,
-        rows: usize,
-        scale: f32,
-        dq: &mut [f32],
-    ) {
+    /// Adds `scale * d(these vectors)` to the gradient of the queries; both `[group * rows, dim]`. Rotates `d` back.
+    pub(super) fn add_gradient(&self, pos: &PosRule, d: &mut [f32], rows: usize, scale: f32, dq: &mut [f32]) {
         if let PosRule::Rope { rotary, .. } = pos {
             let dim = 2 * rotary.frequencies().len();
             for head in d.chunks_exact_mut((rows * dim).max(1)) {
                 rotary.turn_back(head, &self.angles);
             }
         }
-        for (dq, d) in dq.iter_mut().zip(d) {
+        for (dq, d) in dq.iter_mut().zip(d.iter()) {
             *dq += scale * self.factor * d;
         }
     }

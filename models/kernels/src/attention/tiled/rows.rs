@@ -7,7 +7,7 @@ const LANES: usize = 32;
 
 /// Folds a row in independent lanes and these pair by pair: an order the vector units can follow and that never changes.
 #[inline(always)]
-pub(super) fn lanes(row: &[f32], start: f32, f: impl Fn(f32, f32) -> f32) -> f32 {
+fn lanes(row: &[f32], start: f32, f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [start; LANES];
     let (chunks, rest) = row.as_chunks::<LANES>();
     for chunk in chunks {
@@ -16,25 +16,6 @@ pub(super) fn lanes(row: &[f32], start: f32, f: impl Fn(f32, f32) -> f32) -> f32
         }
     }
     rest.iter().copied().fold(together(lanes, &f), f)
-}
-
-/// Replaces each number of a row, and sums the new ones in the order of [`lanes`].
-#[inline(always)]
-pub(super) fn replace_and_sum(row: &mut [f32], new: impl Fn(f32) -> f32) -> f32 {
-    let mut lanes = [0.0; LANES];
-    let (chunks, rest) = row.as_chunks_mut::<LANES>();
-    for chunk in chunks {
-        for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *x = new(*x);
-            *lane += *x;
-        }
-    }
-    let mut sum = together(lanes, &|a, b| a + b);
-    for x in rest {
-        *x = new(*x);
-        sum += *x;
-    }
-    sum
 }
 
 #[inline(always)]
@@ -47,12 +28,6 @@ fn together(mut lanes: [f32; LANES], f: &impl Fn(f32, f32) -> f32) -> f32 {
         half /= 2;
     }
     lanes[0]
-}
-
-/// The larger of two; what is no number does not count. One instruction, which `f32::max` is not.
-#[inline(always)]
-pub(super) fn larger(so_far: f32, x: f32) -> f32 {
-    if x > so_far { x } else { so_far }
 }
 
 /// The sum of a row.

@@ -6,9 +6,9 @@ use super::keys::Loaded;
 use super::queries::{Queries, Reach};
 use super::rows::scale;
 use crate::aligned::Aligned;
-use crate::attention::product::{self, Rows};
 use crate::attention::{KvView, PosRule};
-use crate::exp::exp_nonpositive;
+use crate::exp::exp;
+use crate::product::{self, Rows};
 use crate::vectorize::vectorize;
 
 /// Buffers one thread uses again for every tile of keys.
@@ -58,6 +58,9 @@ impl<'a> Scratch<'a> {
             softcap(cap, &mut self.scores);
             self.capped.clone_from(&self.scores);
         }
+        if tile.fully && call.bias.none() {
+            return;
+        }
         let sight = &call.sights[queries.tile.sequence][kv_head];
         let Self { keys, scores, .. } = self;
         vectorize(
@@ -84,7 +87,7 @@ impl<'a> Scratch<'a> {
             if !reaches(call, queries, keys, rotated.reach) {
                 continue;
             }
-            let q = Rows::packed(&rotated.vectors, queries.count, call.q.dim);
+            let q = Rows::packed(&rotated.columns, call.q.dim, queries.count);
             if first {
                 product::scores(scores, q, keys.panels(rotated.reach));
                 first = false;
@@ -145,7 +148,7 @@ fn tanh(x: f32) -> f32 {
         .mul_add(square, 0.133_314_42)
         .mul_add(square, -0.333_332_8);
     let near = (p * square).mul_add(x, x);
-    let e = exp_nonpositive(-2.0 * magnitude);
+    let e = exp(-2.0 * magnitude);
     let far = ((1.0 - e) / (1.0 + e)).copysign(x);
     if magnitude < 0.625 { near } else { far }
 }

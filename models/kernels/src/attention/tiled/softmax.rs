@@ -2,15 +2,15 @@
 
 use super::cover::{Cover, KeyTile};
 use super::fade::Fade;
+use super::online;
 #[cfg(target_arch = "x86_64")]
 use super::paired;
 use super::queries::Queries;
-use super::rows::{self, lanes, larger, replace_and_sum};
+use super::rows;
 use super::scores::Scratch;
 use super::{Call, Place, QueryTile};
-use crate::attention::product::{self, Rows};
-use crate::exp::exp_nonpositive;
-use crate::vectorize::vectorize;
+use crate::aligned::Aligned;
+use crate::product::{self, Rows};
 use rayon::prelude::*;
 
 /// A sequence of fewer jobs, over all heads, splits its keys as well.
@@ -109,14 +109,15 @@ fn over(call: &Call<'_>, strips: &[Strip<'_>], kv_head: usize, visits: &[Visit])
 pub(super) struct Running {
     dim: usize,
     /// Values weighed by `exp(score - max)`, `[queries, dim]`.
-    pub(super) out: Vec<f32>,
+    pub(super) out: Aligned<f32>,
     pub(super) max: Vec<f32>,
-    pub(super) sum: Vec<f32>,
+    pub(super) sum: Vec<online::Parts>,
 }
 
 impl Running {
     pub(super) fn new(rows: usize, dim: usize) -> Self {
-        Self { dim, out: vec![0.0; rows * dim], max: vec![f32::NEG_INFINITY; rows], sum: vec![0.0; rows] }
+        let (max, sum) = (vec![f32::NEG_INFINITY; rows], vec![online::Parts::default(); rows]);
+        Self { dim, out: Aligned::zeroed(rows * dim), max, sum }
     }
 
     /// Adds a tile of keys that was loaded.
@@ -130,14 +131,8 @@ impl Running {
         scratch.score_loaded(call, queries, tile, None);
         let Scratch { keys, scores, .. } = scratch;
         let (count, dim) = (keys.count, self.dim);
-        vectorize(
-            #[inline(always)]
-            || {
-                for (i, row) in scores.chunks_exact_mut(count).enumerate() {
-                    online(row, &mut self.out[i * dim..][..dim], &mut self.max[i], &mut self.sum[i]);
-                }
-            },
-        );
+        let Self { out, max, sum, .. } = self;
+        online::Tile { scores, columns: count, out, dim, max, sum }.weigh();
         product::add(&mut self.out, Rows::packed(scores, queries.count, count), keys.values());
     }
 
@@ -150,7 +145,7 @@ impl Running {
             }
             let (a, b) = ((self.max[i] - max).exp(), (other.max[i] - max).exp());
             self.max[i] = max;
-            self.sum[i] = a * self.sum[i] + b * other.sum[i];
+            self.sum[i].iter_mut().zip(&other.sum[i]).for_each(|(x, y)| *x = a * *x + b * y);
             let rows = i * self.dim..(i + 1) * self.dim;
             for (x, y) in self.out[rows.clone()].iter_mut().zip(&other.out[rows]) {
                 *x = a * *x + b * y;
@@ -160,28 +155,10 @@ impl Running {
     }
 
     /// `out` and `lse`.
-    fn finish(mut self) -> (Vec<f32>, Vec<f32>) {
-        rows::divide(&mut self.out, &self.sum, self.dim);
-        let lse = self.max.iter().zip(&self.sum).map(|(max, sum)| max + sum.ln()).collect();
+    fn finish(mut self) -> (Aligned<f32>, Vec<f32>) {
+        let sums: Vec<f32> = self.sum.iter().map(|parts| parts.iter().sum()).collect();
+        rows::divide(&mut self.out, &sums, self.dim);
+        let lse = self.max.iter().zip(&sums).map(|(max, sum)| max + sum.ln()).collect();
         (self.out, lse)
     }
-}
-
-/// Replaces a row of scores by `exp(score - running maximum)` and rescales what was summed so far.
-#[inline(always)]
-fn online(row: &mut [f32], out: &mut [f32], max: &mut f32, sum: &mut f32) {
-    let new = larger(*max, lanes(row, f32::NEG_INFINITY, larger));
-    if new == f32::NEG_INFINITY {
-        // Nothing visible so far: exp(-inf - -inf) would be NaN.
-        row.fill(0.0);
-        return;
-    }
-    *sum = replace_and_sum(row, |score| exp_nonpositive(score - new)) + *sum * exp_nonpositive(*max - new);
-    if new > *max {
-        let correction = exp_nonpositive(*max - new);
-        for value in out.iter_mut() {
-            *value *= correction;
-        }
-    }
-    *max = new;
 }

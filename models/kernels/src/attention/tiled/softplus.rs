@@ -11,8 +11,8 @@ use super::rows::{self, total};
 use super::scores::Scratch;
 use super::{Call, Place, QueryTile};
 use crate::attention::UNIFORM;
-use crate::attention::product::{self, Rows};
-use crate::exp::exp_nonpositive;
+use crate::exp::exp;
+use crate::product::{self, Rows};
 use crate::vectorize::vectorize;
 
 /// Attention of one tile of queries in one key/value head: `out` `[group, rows, value_dim]`, `lse` `[group, rows]`.
@@ -168,7 +168,7 @@ fn softplus(scores: &mut [f32]) {
         #[inline(always)]
         || {
             for score in scores.iter_mut() {
-                *score = score.max(0.0) + ln_one_plus(exp_nonpositive(-score.abs()));
+                *score = score.max(0.0) + ln_one_plus(exp(-score.abs()));
             }
         },
     );

@@ -1,13 +1,14 @@
 //! Gradients with products of f32.
 
 use super::{Sums, Upstream};
-use crate::attention::product::{self, Panels, Rows};
+use crate::aligned::Aligned;
 use crate::attention::tiled::Call;
 use crate::attention::tiled::cover::KeyTile;
 use crate::attention::tiled::queries::{Queries, Reach};
 use crate::attention::tiled::scores::{Scratch, cap, reaches};
 use crate::attention::tiled::softmax::{Strip, visits};
-use crate::exp::exp_nonpositive;
+use crate::exp::exp;
+use crate::product::{self, Panels, Rows};
 use crate::vectorize::vectorize;
 
 /// Adds what the tiles of some strips add up to.
@@ -30,11 +31,11 @@ pub(super) fn add_gradients(
         }
         let (strip, n) = visit[0];
         scratch.keys.turn_back(&mut keys.d_near);
-        keys.d_near.iter_mut().zip(&keys.d_raw).for_each(|(near, raw)| *near += raw);
+        keys.d_near.iter_mut().zip(keys.d_raw.iter()).for_each(|(near, raw)| *near += raw);
         sums.add_tile(strips[strip].cover.tile(n).pieces, &keys.d_near, &keys.d_values);
     }
-    for Pass { queries, d_rotated, .. } in passes {
-        sums.put_queries(call, queries, d_rotated);
+    for Pass { queries, mut d_rotated, .. } in passes {
+        sums.put_queries(call, queries, &mut d_rotated);
     }
 }
 
@@ -43,13 +44,13 @@ pub(super) fn add_gradients(
 struct KeySums {
     values: Panels,
     /// Of the keys as rotated, `[slots, key_dim]`.
-    d_near: Vec<f32>,
+    d_near: Aligned<f32>,
     /// Of the keys as stored, if some may be met so.
-    d_raw: Vec<f32>,
+    d_raw: Aligned<f32>,
     /// `[slots, value_dim]`
-    d_values: Vec<f32>,
+    d_values: Aligned<f32>,
     /// `[stacked queries, slots]`
-    d_scores: Vec<f32>,
+    d_scores: Aligned<f32>,
 }
 
 impl KeySums {
@@ -63,7 +64,7 @@ impl KeySums {
             (&mut self.d_values, keys.count * call.value_dim),
         ] {
             sums.clear();
-            sums.resize(size, 0.0);
+            sums.resize(size);
         }
     }
 }
@@ -73,15 +74,18 @@ struct Pass<'a> {
     call: &'a Call<'a>,
     queries: &'a Queries<'a>,
     upstream: Upstream,
+    /// `[value_dim, group * rows]`
+    d_out_columns: Aligned<f32>,
     /// For each rotation of the queries, `[group * rows, key_dim]`.
-    d_rotated: Vec<Vec<f32>>,
+    d_rotated: Vec<Aligned<f32>>,
 }
 
 impl<'a> Pass<'a> {
     fn new(call: &'a Call<'a>, strip: &'a Strip<'a>, upstream: Upstream) -> Self {
         let queries = &strip.queries;
-        let d_rotated = queries.rotated.iter().map(|r| vec![0.0; r.vectors.len()]).collect();
-        Self { call, queries, upstream, d_rotated }
+        let d_rotated = queries.rotated.iter().map(|r| Aligned::zeroed(r.vectors.len())).collect();
+        let d_out_columns = Aligned::transposed(&upstream.d_out, queries.count, call.value_dim);
+        Self { call, queries, upstream, d_out_columns, d_rotated }
     }
 
     /// Adds a tile of keys that was loaded.
@@ -91,11 +95,11 @@ impl<'a> Pass<'a> {
         let Upstream { d_out, lse, shift } = &self.upstream;
         let weights = &mut scratch.scores;
         exponentiate(weights, lse, columns);
-        let d_out = Rows::packed(d_out, rows, dim);
-        product::add_transposed(&mut keys.d_values, Rows::packed(weights, rows, columns), d_out);
+        let weighed = Rows::packed(weights, rows, columns);
+        product::add_transposed(&mut keys.d_values, weighed, Rows::packed(d_out, rows, dim));
         // All of them are overwritten.
-        keys.d_scores.resize(rows * columns, 0.0);
-        product::scores(&mut keys.d_scores, d_out, &keys.values);
+        keys.d_scores.resize(rows * columns);
+        product::scores(&mut keys.d_scores, Rows::packed(&self.d_out_columns, dim, rows), &keys.values);
         through_softmax(&mut keys.d_scores, weights, shift, columns);
         self.table_gradient(&keys.d_scores, scratch, sums);
         if let Some(cap) = self.call.spec.softcap {
@@ -154,7 +158,7 @@ fn exponentiate(scores: &mut [f32], lse: &[f32], columns: usize) {
         || {
             for (row, lse) in rows.by_ref() {
                 for score in row {
-                    *score = exp_nonpositive(*score - lse);
+                    *score = exp(*score - lse);
                 }
             }
         },

@@ -60,7 +60,8 @@ pub(in crate::attention::tiled) fn add_gradients(
     for pass in passes {
         let dim = call.q.dim;
         let rows = pass.d_queries.chunks_exact(buffers.depth.max(1)).take(pass.queries.count);
-        sums.put_queries(call, pass.queries, vec![rows.flat_map(|row| &row[..dim]).copied().collect()]);
+        let rows: Vec<f32> = rows.flat_map(|row| &row[..dim]).copied().collect();
+        sums.put_queries(call, pass.queries, &mut [Aligned::of(&rows)]);
     }
 }
 
@@ -216,11 +217,11 @@ impl<'a> Pass<'a> {
             for (row, (scores, bias)) in scores.chunks_exact_mut(slots).zip(&mut biases).enumerate() {
                 let stacked = first + i + row;
                 if stacked < self.queries.count {
-                    let (head, at) = self.queries.place(stacked);
                     if !tile.fully {
+                        let (_, at) = self.queries.place(stacked);
                         sight.hide(self.queries.tile.rows.start + at, tile.pieces, &mut scores[..count]);
                     }
-                    *bias = bias_of(self.call, head, self.queries.positions[at], &buffers.positions);
+                    *bias = bias_of(self.call, self.queries, stacked, &buffers.positions);
                 }
                 scores[count..].fill(f32::NEG_INFINITY);
             }

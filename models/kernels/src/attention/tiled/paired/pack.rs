@@ -2,8 +2,8 @@
 
 use crate::aligned::Aligned;
 use crate::amx::{COLUMNS, ROWS, STEP};
-use crate::attention::product::Rows;
 use crate::bf16;
+use crate::product::Rows;
 use crate::transpose::transpose;
 use pulp::bytemuck::cast_slice_mut;
 use std::arch::x86_64::{

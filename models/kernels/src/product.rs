@@ -1,7 +1,7 @@
-//! The three matrix products of attention, on row-major slices, by the micro-kernel.
+//! Matrix products of attention and of gradients, on row-major slices as they lie, by the micro-kernel.
 
-use super::Heads;
 use crate::aligned::Aligned;
+use crate::attention::Heads;
 use crate::micro::{Left, multiply_add};
 use crate::transpose::transpose;
 use pulp::{Arch, Simd, WithSimd};
@@ -10,21 +10,21 @@ use std::ops::Range;
 
 /// A row-major matrix: element `(i, j)` is `data[i * stride + j]`.
 #[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
-    pub(super) data: &'a [f32],
-    pub(super) count: usize,
-    pub(super) dim: usize,
-    pub(super) stride: usize,
+pub(crate) struct Rows<'a> {
+    pub(crate) data: &'a [f32],
+    pub(crate) count: usize,
+    pub(crate) dim: usize,
+    pub(crate) stride: usize,
 }
 
 impl<'a> Rows<'a> {
     /// Rows without gaps.
-    pub(super) fn packed(data: &'a [f32], count: usize, dim: usize) -> Self {
+    pub(crate) fn packed(data: &'a [f32], count: usize, dim: usize) -> Self {
         Self { data, count, dim, stride: dim }
     }
 
     /// The rows of the first head.
-    pub(super) fn of(heads: Heads<'a>) -> Self {
+    pub(crate) fn of(heads: Heads<'a>) -> Self {
         Self { data: heads.data, count: heads.rows, dim: heads.dim, stride: heads.row_stride }
     }
 
@@ -38,7 +38,7 @@ impl<'a> Rows<'a> {
 
 /// Rows laid out as the columns of a product, for several products.
 #[derive(Debug, Default)]
-pub(super) struct Panels {
+pub(crate) struct Panels {
     /// `[ceil(rows / width)][depth][width]`
     data: Aligned<f32>,
     rows: usize,
@@ -47,7 +47,7 @@ pub(super) struct Panels {
 
 impl Panels {
     /// Takes over the rows of a matrix.
-    pub(super) fn load(&mut self, b: Rows<'_>) {
+    pub(crate) fn load(&mut self, b: Rows<'_>) {
         b.check();
         let width = crate::micro::columns(Arch::new());
         (self.rows, self.depth) = (b.count, b.dim);
@@ -62,16 +62,16 @@ impl Panels {
     }
 }
 
-/// `out = a b^T`, packed `[a.count, b.count]`.
-pub(super) fn scores(out: &mut [f32], a: Rows<'_>, b: &Panels) {
-    assert_eq!(a.dim, b.depth, "rows of one size");
-    assert_eq!(out.len(), a.count * b.rows, "out has another shape");
-    let left = Strided { matrix: a, transposed: false };
+/// `out = a b^T` of the transpose of `a`, packed `[a's rows, b.count]`.
+pub(crate) fn scores(out: &mut [f32], a: Rows<'_>, b: &Panels) {
+    assert_eq!(a.count, b.depth, "rows of one size");
+    assert_eq!(out.len(), a.dim * b.rows, "out has another shape");
+    let left = Strided { matrix: a, transposed: true };
     run(Product { out, n: b.rows, depth: b.depth, left, right: Right::Panels(b), accumulate: false });
 }
 
 /// `out += a b`, packed `[a.count, b.dim]`.
-pub(super) fn add(out: &mut [f32], a: Rows<'_>, b: Rows<'_>) {
+pub(crate) fn add(out: &mut [f32], a: Rows<'_>, b: Rows<'_>) {
     assert_eq!(a.dim, b.count, "as many columns as rows");
     assert_eq!(out.len(), a.count * b.dim, "out has another shape");
     let left = Strided { matrix: a, transposed: false };
@@ -79,7 +79,7 @@ pub(super) fn add(out: &mut [f32], a: Rows<'_>, b: Rows<'_>) {
 }
 
 /// `out += a^T b`, packed `[a.dim, b.dim]`.
-pub(super) fn add_transposed(out: &mut [f32], a: Rows<'_>, b: Rows<'_>) {
+pub(crate) fn add_transposed(out: &mut [f32], a: Rows<'_>, b: Rows<'_>) {
     assert_eq!(a.count, b.count, "as many rows");
     assert_eq!(out.len(), a.dim * b.dim, "out has another shape");
     let left = Strided { matrix: a, transposed: true };
@@ -116,9 +116,9 @@ impl Strided<'_> {
     fn from(self, row: usize) -> Left {
         let Rows { data, stride, .. } = self.matrix;
         if self.transposed {
-            Left { data: data[row.min(data.len())..].as_ptr(), row_stride: 1, k_stride: stride }
+            Left::Depths(data[row.min(data.len())..].as_ptr(), stride)
         } else {
-            Left { data: data[(row * stride).min(data.len())..].as_ptr(), row_stride: stride, k_stride: 1 }
+            Left::Rows(data[(row * stride).min(data.len())..].as_ptr(), stride)
         }
     }
 }
@@ -331,8 +331,8 @@ mod tests {
             let mut out = start.clone();
             let mut panels = Panels::default();
             panels.load(matrix(&b, n, depth));
-            scores(&mut out, matrix(&a, m, depth), &panels);
-            check(&out, &|i, k| a[i * wide + k], &|k, j| b[j * wide + k], 0.0);
+            scores(&mut out, matrix(&a, depth, m), &panels);
+            check(&out, &|i, k| a[k * (m + gap) + i], &|k, j| b[j * wide + k], 0.0);
             out.clone_from(&start);
             add(&mut out, matrix(&a, m, depth), matrix(&b, depth, n));
             check(&out, &|i, k| a[i * wide + k], &|k, j| b[k * tall + j], 1.0);
