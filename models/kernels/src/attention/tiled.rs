@@ -17,6 +17,7 @@ mod softmax;
 mod softplus;
 #[cfg(test)]
 mod tests;
+mod turned;
 
 pub use backward::{Gradients, backward};
 pub use collect::collect;
@@ -28,6 +29,7 @@ use fade::Fade;
 use rayon::prelude::*;
 use sight::Sight;
 use std::ops::Range;
+use turned::Turned;
 
 /// Query rows in a tile, over all heads of a group: enough for the matrix kernels, few enough that a tile of scores
 /// stays in cache.
@@ -43,8 +45,8 @@ const QUERY_ROWS: usize = 1056;
 /// heads of one group share what is loaded. Keys that the spec's mask *and* `selection` let through are seen. Lists of
 /// slots and segment ids number the rows and slots of one sequence, so a call with them has exactly one.
 ///
-/// Work is that of the tiles that something sees, memory beyond the outputs a few tiles a thread. The result has the same
-/// bits for any number of threads.
+/// Work is that of the tiles that something sees, memory beyond the outputs a few tiles a thread, and at most 8 MiB of rotated
+/// keys and their values. The result has the same bits for any number of threads.
 ///
 /// # Panics
 /// If shapes, strides, sequences or lists do not fit together, or a distance cap meets rotated keys.
@@ -58,6 +60,8 @@ pub fn forward(
     lse: &mut [f32],
 ) {
     check(q, positions, sequences, spec, selection);
+    let turned = Turned::of(sequences, spec, q.heads);
+    let sequences = &Turned::lend(&turned, sequences);
     let call = Call::new(q, positions, sequences, spec, selection);
     assert_eq!(out.len(), q.rows * q.heads * call.value_dim, "out has another shape");
     assert_eq!(lse.len(), q.rows * q.heads, "lse has another shape");

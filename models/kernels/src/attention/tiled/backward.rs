@@ -10,6 +10,7 @@ use super::fade::Fade;
 use super::paired;
 use super::queries::Queries;
 use super::softmax::Strip;
+use super::turned::Turned;
 use super::{Call, QUERY_ROWS, QUERY_TILE, QueryTile, check};
 use crate::aligned::Aligned;
 use crate::attention::{AttnSpec, Heads, Normalizer, Sequence};
@@ -38,7 +39,7 @@ pub struct Gradients {
 /// arguments. ALiBi slopes and frequencies are constants.
 ///
 /// Products are of the spec's precision, as in the forward pass. Memory beyond the gradients is at most that of the queries
-/// and four times that of keys and values of the heads at work, and a few tiles a thread.
+/// and four times that of keys and values of the heads at work, and what the forward pass needs.
 /// The result has the same bits for any number of threads.
 ///
 /// # Panics
@@ -57,6 +58,8 @@ pub fn backward(
 ) -> Gradients {
     check(q, positions, sequences, spec, None);
     assert_eq!(spec.norm, Normalizer::Softmax, "gradients of softmax attention only");
+    let turned = Turned::of(sequences, spec, q.heads);
+    let sequences = &Turned::lend(&turned, sequences);
     let call = Call::new(q, positions, sequences, spec, None);
     let rows = q.rows * q.heads;
     assert!(out.len() == rows * call.value_dim && d_out.len() == out.len(), "out or d_out has another shape");
@@ -64,7 +67,9 @@ pub fn backward(
     let given = Given { out, lse, d_out, d_lse };
     let jobs: Vec<_> = (0..sequences.len()).flat_map(|s| (0..call.kv_heads).map(move |h| (s, h))).collect();
     let heads: Vec<Sums> = jobs.par_iter().map(|&(s, head)| call.head_gradients(&given, s, head)).collect();
-    call.assemble(&jobs, heads)
+    let mut gradients = call.assemble(&jobs, heads);
+    Turned::turn_back(&turned, &mut gradients);
+    gradients
 }
 
 /// What the forward pass gave, and the gradients of it.

@@ -168,6 +168,19 @@ fn the_same_bits_for_any_number_of_threads() {
     }
 }
 
+/// More stacked queries than a job takes: keys are rotated once, before.
+#[test]
+fn keys_that_several_jobs_read() {
+    for seed in 0..8 {
+        // Every other seed or so stores raw keys.
+        let lengths = vec![(700, 300), (30, 40)];
+        let case = Case::new(&Shape { lengths, pos: 1, softcap: false, seed, ..small_shape() });
+        assert!(matches!(case.spec.pos, PosRule::Rope { cap: None, .. }));
+        let error = error(&case);
+        assert!(error < 1e-5, "seed {seed}: error {error:e}");
+    }
+}
+
 fn small_shape() -> Shape {
     Shape {
         lengths: vec![],
