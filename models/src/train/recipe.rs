@@ -28,7 +28,7 @@ pub enum Compute {
     /// f32.
     #[default]
     F32,
-    /// Both sides of products of a layer, and of their gradients, are rounded to bf16; on the processor only.
+    /// Both sides of products of a layer, attention's too, and of their gradients are rounded to bf16; on the processor only.
     Bf16,
 }
 

@@ -20,8 +20,8 @@ pub struct AttnSpec {
     pub norm: Normalizer,
     /// `c * tanh(score / c)`, applied after scaling and before the bias.
     pub softcap: Option<f32>,
-    /// What the operands of the forward products may be rounded to. `Bf16` counts where it is faster: softmax without
-    /// softcap, learned biases or a rotary distance cap, on a processor with AMX. Anything else is f32.
+    /// What the operands of products, forward and backward, may be rounded to. `Bf16` counts where it is faster: softmax
+    /// without softcap, learned biases or a rotary distance cap, on a processor with AMX. Anything else is f32.
     pub precision: Precision,
 }
 
