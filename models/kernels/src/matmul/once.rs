@@ -109,9 +109,10 @@ fn by_depths(a: Rows<'_>, b: Rows<'_>) -> Vec<f32> {
     if out.is_empty() {
         return out;
     }
-    // As many jobs for each thread, and few: each reads all of the other side. A sum does not depend on its job.
-    let rounds = rayon::current_num_threads();
-    let rows = a.columns.div_ceil(rounds * a.columns.div_ceil(rounds * ROWS)).next_multiple_of(4);
+    // As many jobs for each thread, and few: each reads all of the other side. A sum does not depend on its job. Tiles of the
+    // micro-kernel have twelve rows, or six.
+    let threads = rayon::current_num_threads();
+    let rows = a.columns.div_ceil(threads * a.columns.div_ceil(threads * ROWS)).next_multiple_of(12);
     let jobs = out.par_chunks_mut(rows * b.columns).enumerate();
     jobs.for_each_init(Aligned::default, |left, (job, out)| {
         let columns = job * rows..a.columns.min((job + 1) * rows);
