@@ -20,7 +20,6 @@ pub mod loss;
 pub mod matmul;
 mod micro;
 mod prefetch;
-mod product;
 pub mod rotary;
 mod target;
 mod transpose;

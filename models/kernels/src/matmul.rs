@@ -16,6 +16,7 @@ mod once;
 mod packed;
 #[cfg(target_arch = "x86_64")]
 mod pairs;
+pub(crate) mod product;
 mod rows;
 mod training;
 mod vector;

@@ -22,7 +22,7 @@ pub(crate) enum Left {
 
 /// `acc += left * right` over `depth` products. `right` is `[depth, NV vectors]`, rows `right_stride` apart.
 ///
-/// By depths is a fifth faster: addresses of rows that are some distance apart are computed in the place of products.
+/// By depths is faster: addresses of rows that are some distance apart are computed in the place of products.
 ///
 /// # Safety
 /// `left` is readable for `MR` rows of `depth`, `right` for `depth` rows of `NV` vectors.

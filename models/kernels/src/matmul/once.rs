@@ -7,9 +7,9 @@
 use super::kernel::{Kernel, Precision};
 use super::linear::{Store, linear_residual_to, linear_to};
 use super::packed::PackedMatrix;
+use super::product;
 use super::rows::Rows;
 use crate::aligned::Aligned;
-use crate::product;
 use crate::target::Target;
 use crate::transpose::transpose;
 use rayon::prelude::*;
@@ -123,10 +123,8 @@ fn by_depths(a: Rows<'_>, b: Rows<'_>) -> Vec<f32> {
             for (left, depth) in left.chunks_exact_mut(columns.len()).zip(depths.clone()) {
                 left.copy_from_slice(&a.row(depth)[columns.clone()]);
             }
-            let left = product::Rows::packed(left, depths.len(), columns.len());
-            let (data, stride) = (&b.data[first * b.stride..], b.stride);
-            let right = product::Rows { data, count: depths.len(), dim: b.columns, stride };
-            product::add_transposed(out, left, right);
+            let left = Rows::packed(left, depths.len(), columns.len());
+            product::add_transposed(out, left, b.slice(depths));
         }
     });
     out
@@ -168,10 +166,7 @@ unsafe fn product_to(a: Side<'_>, b: Side<'_>, add: bool, out: *mut f32, len: us
     let (m, depth, n) = (a.rows.0, a.columns.0, b.columns.0);
     assert_eq!((b.rows.0, len), (depth, m * n), "as deep on both sides");
     for Side { x, .. } in [&a, &b] {
-        assert!(
-            x.rows == 0 || (x.rows - 1) * x.stride + x.columns <= x.data.len(),
-            "rows inside their slice"
-        );
+        x.check();
     }
     let distance = |(_, stride): (usize, usize)| stride as isize;
     // SAFETY: every element of the sides lies in its slice, by the assertions; the target by the caller's word.

@@ -6,10 +6,10 @@ use std::ops::Range;
 #[derive(Clone, Copy, Debug)]
 #[allow(clippy::struct_field_names, reason = "rows and columns of a matrix")]
 pub struct Rows<'a> {
-    pub(super) data: &'a [f32],
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-    pub(super) stride: usize,
+    pub(crate) data: &'a [f32],
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) stride: usize,
 }
 
 impl<'a> Rows<'a> {
@@ -26,6 +26,11 @@ impl<'a> Rows<'a> {
         Self { data, rows: data.len() / columns, columns, stride: columns }
     }
 
+    /// Rows without gaps, of which there may be none, or none with numbers.
+    pub(crate) fn packed(data: &'a [f32], rows: usize, columns: usize) -> Self {
+        Self { data, rows, columns, stride: columns }
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows
@@ -38,6 +43,15 @@ impl<'a> Rows<'a> {
 
     pub(super) fn row(&self, row: usize) -> &'a [f32] {
         &self.data[row * self.stride..][..self.columns]
+    }
+
+    /// # Panics
+    /// If the slice is shorter than its rows.
+    pub(super) fn check(&self) {
+        if self.rows > 0 && self.columns > 0 {
+            let last = (self.rows - 1) * self.stride + self.columns;
+            assert!(last <= self.data.len(), "strides reach element {last} of {}", self.data.len());
+        }
     }
 
     pub(super) fn slice(self, rows: Range<usize>) -> Self {

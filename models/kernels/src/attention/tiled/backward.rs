@@ -15,7 +15,7 @@ use super::{Call, QUERY_ROWS, QUERY_TILE, QueryTile, check};
 use crate::aligned::Aligned;
 use crate::attention::{AttnSpec, Heads, Normalizer, Sequence};
 use rayon::prelude::*;
-use std::ops::Range;
+use std::ops::{DerefMut, Range};
 
 /// Query tiles of one sequence that make it worth another part.
 const TILES: usize = 16;
@@ -142,7 +142,7 @@ impl Sums {
         &mut self,
         call: &Call<'_>,
         queries: &Queries<'_>,
-        d_rotated: &mut [Aligned<f32>],
+        d_rotated: &mut [impl DerefMut<Target = [f32]>],
     ) {
         let mut dq = vec![0.0; queries.count * call.q.dim];
         for (rotated, d) in queries.rotated.iter().zip(d_rotated) {

@@ -7,7 +7,8 @@ use super::sight::Bounds;
 use super::softmax::Strip;
 use crate::aligned::Aligned;
 use crate::attention::{Heads, KeyForm, KvView, Normalizer, PosRule};
-use crate::product::{Panels, Rows};
+use crate::matmul::Rows;
+use crate::matmul::product::Panels;
 use crate::rotary::{Angles, Rotary};
 use std::ops::Range;
 
@@ -125,7 +126,7 @@ impl<'a> Loaded<'a> {
     }
 
     fn rows<'b>(&self, lent: Option<Heads<'b>>, own: &'b [f32]) -> Rows<'b> {
-        lent.map_or_else(|| Rows::packed(own, self.count, own.len() / self.count.max(1)), Rows::of)
+        lent.map_or_else(|| Rows::packed(own, self.count, own.len() / self.count.max(1)), rows_of)
     }
 
     pub(super) fn bounds(&self) -> Bounds {
@@ -138,6 +139,11 @@ impl<'a> Loaded<'a> {
             rotary.turn_back(d_near, &self.angles);
         }
     }
+}
+
+/// The rows of one head.
+fn rows_of(Heads { data, rows, dim, row_stride, .. }: Heads<'_>) -> Rows<'_> {
+    Rows { data, rows, columns: dim, stride: row_stride }
 }
 
 fn read(

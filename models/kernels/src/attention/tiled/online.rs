@@ -51,20 +51,18 @@ impl WithSimd for Tile<'_> {
                     *x *= correction;
                 }
                 *max = new;
-            } else if *max == f32::NEG_INFINITY {
-                // Nothing visible so far: exp(-inf - -inf) would be NaN.
-                row.fill(0.0);
-                continue;
             }
+            // Where nothing is visible so far, exp(-inf - -inf) would be NaN.
+            let shift = if *max == f32::NEG_INFINITY { 0.0 } else { *max };
             let (parts, _) = S::as_mut_simd_f32s(sum);
-            let (shift, mut total) = (simd.splat_f32s(*max), parts[0]);
+            let mut total = parts[0];
             for scores in vectors {
-                *scores = exp_of(simd, simd.sub_f32s(*scores, shift));
+                *scores = exp_of(simd, simd.sub_f32s(*scores, simd.splat_f32s(shift)));
                 total = simd.add_f32s(total, *scores);
             }
             parts[0] = total;
             for score in rest {
-                *score = exp(*score - *max);
+                *score = exp(*score - shift);
                 sum[0] += *score;
             }
         }

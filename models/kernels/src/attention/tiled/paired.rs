@@ -5,6 +5,7 @@
 
 mod backward;
 mod pack;
+mod scores;
 mod weigh;
 
 pub(super) use backward::add_gradients;
@@ -12,7 +13,7 @@ pub(super) use backward::add_gradients;
 use super::Call;
 use super::cover::KeyTile;
 use super::keys::Loaded;
-use super::queries::{Queries, Reach};
+use super::queries::Queries;
 use super::sight::KEY_TILE;
 use super::softmax::{Running, Strip, Visit};
 use crate::aligned::Aligned;
@@ -20,6 +21,7 @@ use crate::amx::{self, COLUMNS, ROWS, STEP};
 use crate::attention::{Normalizer, PosRule};
 use crate::bf16;
 use crate::matmul::Precision;
+use scores::Scores;
 use std::f32::consts::{LN_2, LOG2_E};
 use weigh::{Bias, Row, exp2};
 
@@ -74,50 +76,29 @@ pub(super) fn over(call: &Call<'_>, strips: &[Strip<'_>], kv_head: usize, visits
 
 /// A tile of keys and values as the unit reads them, and what is computed from it.
 struct Buffers {
-    depth: usize,
+    scores: Scores,
     width: usize,
-    count: usize,
-    /// Padded to [`STEP`], a multiple of [`COLUMNS`].
-    slots: usize,
-    positions: Vec<u32>,
-    rounded: Aligned<u32>,
-    /// `[slots / COLUMNS][depth / 2][COLUMNS]` pairs
-    keys: Aligned<u32>,
     /// `[width / COLUMNS][slots / 2][COLUMNS]` pairs
     values: Aligned<u32>,
-    /// `[ROWS, slots]`
-    scores: Aligned<f32>,
     /// `[slots / STEP][ROWS][STEP]`
     weights: Aligned<u16>,
 }
 
 impl Buffers {
     fn new(key_dim: usize, value_dim: usize) -> Self {
-        let (depth, width) = (key_dim.next_multiple_of(STEP), value_dim.next_multiple_of(COLUMNS));
+        let width = value_dim.next_multiple_of(COLUMNS);
         Self {
-            depth,
+            scores: Scores::new(key_dim),
             width,
-            count: 0,
-            slots: 0,
-            positions: Vec::new(),
-            rounded: Aligned::zeroed(KEY_TILE * depth / 2),
-            keys: Aligned::zeroed(KEY_TILE * depth / 2),
             values: Aligned::zeroed(KEY_TILE * width / 2),
-            scores: Aligned::zeroed(ROWS * KEY_TILE),
             weights: Aligned::zeroed(ROWS * KEY_TILE),
         }
     }
 
     fn load(&mut self, loaded: &Loaded<'_>) {
-        self.count = loaded.count;
-        self.slots = loaded.count.next_multiple_of(COLUMNS);
-        self.positions.clone_from(&loaded.positions);
-        self.positions.resize(self.slots, 0);
+        self.scores.load(loaded);
         // SAFETY: `serves` looked for the instructions.
-        unsafe {
-            pack::keys(loaded.of(Reach::Near), self.slots, self.depth, &mut self.rounded, &mut self.keys);
-            pack::values(loaded.values(), self.slots, self.width, &mut self.values);
-        }
+        unsafe { pack::values(loaded.values(), self.scores.slots, self.width, &mut self.values) };
     }
 }
 
@@ -165,27 +146,15 @@ impl Block {
         tile: KeyTile<'_>,
         buffers: &mut Buffers,
     ) {
-        let Buffers { depth, width, count, slots, .. } = *buffers;
-        let (steps, panel) = (depth / STEP, COLUMNS * depth / 2);
+        let Buffers { scores, width, values, weights } = buffers;
+        let (slots, width) = (scores.slots, *width);
         amx::configure();
-        for (n, keys) in buffers.keys[..slots * depth / 2].chunks_exact(panel).enumerate() {
-            let scores = &mut buffers.scores[n * COLUMNS..(ROWS - 1) * slots + (n + 1) * COLUMNS];
-            // SAFETY: `queries` and a panel are `depth` deep; the slice reaches to the last of 32 rows.
-            unsafe {
-                let (left, right) = (self.queries.as_ptr(), keys.as_ptr().cast());
-                amx::multiply(left, steps, right, scores.as_mut_ptr(), slots, false, &[]);
-            }
-        }
-        let sight = &call.sights[queries.tile.sequence][queries.first_head / call.group];
+        // SAFETY: just configured.
+        unsafe { scores.compute(call, queries, (first, &self.queries), tile) };
         for i in 0..self.rows {
-            let scores = &mut buffers.scores[i * slots..][..slots];
-            if !tile.fully {
-                let (_, at) = queries.place(first + i);
-                sight.hide(queries.tile.rows.start + at, tile.pieces, &mut scores[..count]);
-            }
-            scores[count..].fill(f32::NEG_INFINITY);
-            let bias = bias_of(call, queries, first + i, &buffers.positions);
-            let weights = &mut buffers.weights[i * STEP..];
+            let bias = bias_of(call, queries, first + i, &scores.positions);
+            let scores = &scores.numbers[i * slots..][..slots];
+            let weights = &mut weights[i * STEP..];
             let row = Row { scores, bias, weights, max: &mut self.max[i], sum: &mut self.sum[i] };
             // SAFETY: the caller vouches for the instructions.
             if let Some(factor) = unsafe { row.weigh() } {
@@ -193,11 +162,11 @@ impl Block {
             }
         }
         let (steps, panel) = (slots / STEP, COLUMNS * slots / 2);
-        for (n, values) in buffers.values[..slots * width / 2].chunks_exact(panel).enumerate() {
+        for (n, values) in values[..slots * width / 2].chunks_exact(panel).enumerate() {
             let out = &mut self.out[n * COLUMNS..(ROWS - 1) * width + (n + 1) * COLUMNS];
             // SAFETY: weights and a panel are `slots` deep; the slice reaches to the last of 32 rows.
             unsafe {
-                let (left, right) = (buffers.weights.as_ptr(), values.as_ptr().cast());
+                let (left, right) = (weights.as_ptr(), values.as_ptr().cast());
                 amx::multiply(left, steps, right, out.as_mut_ptr(), width, true, &[]);
             }
         }

@@ -8,7 +8,7 @@ use super::rows::scale;
 use crate::aligned::Aligned;
 use crate::attention::{KvView, PosRule};
 use crate::exp::exp;
-use crate::product::{self, Rows};
+use crate::matmul::{Rows, product};
 use crate::vectorize::vectorize;
 
 /// Buffers one thread uses again for every tile of keys.

@@ -10,7 +10,7 @@ use super::rows;
 use super::scores::Scratch;
 use super::{Call, Place, QueryTile};
 use crate::aligned::Aligned;
-use crate::product::{self, Rows};
+use crate::matmul::{Rows, product};
 use rayon::prelude::*;
 
 /// A sequence of fewer jobs, over all heads, splits its keys as well.

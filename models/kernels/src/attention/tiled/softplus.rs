@@ -12,7 +12,7 @@ use super::scores::Scratch;
 use super::{Call, Place, QueryTile};
 use crate::attention::UNIFORM;
 use crate::exp::exp;
-use crate::product::{self, Rows};
+use crate::matmul::{Rows, product};
 use crate::vectorize::vectorize;
 
 /// Attention of one tile of queries in one key/value head: `out` `[group, rows, value_dim]`, `lse` `[group, rows]`.

@@ -8,7 +8,8 @@ use crate::attention::tiled::queries::{Queries, Reach};
 use crate::attention::tiled::scores::{Scratch, cap, reaches};
 use crate::attention::tiled::softmax::{Strip, visits};
 use crate::exp::exp;
-use crate::product::{self, Panels, Rows};
+use crate::matmul::Rows;
+use crate::matmul::product::{self, Panels};
 use crate::vectorize::vectorize;
 
 /// Adds what the tiles of some strips add up to.

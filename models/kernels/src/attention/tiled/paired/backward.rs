@@ -4,6 +4,7 @@
 //! scores are rounded; the rest is f32. `dK` and `dV` are summed as their transposes, `Q^T dS` and `dO^T P`, for which two
 //! neighbouring rows of weights lie in pairs.
 
+use super::scores::{Scores, products};
 use super::weigh::Bias;
 use super::{bias_of, exp2, pack};
 use crate::aligned::Aligned;
@@ -59,29 +60,22 @@ pub(in crate::attention::tiled) fn add_gradients(
     }
     for pass in passes {
         let dim = call.q.dim;
-        let rows = pass.d_queries.chunks_exact(buffers.depth.max(1)).take(pass.queries.count);
+        let rows = pass.d_queries.chunks_exact(buffers.scores.depth.max(1)).take(pass.queries.count);
         let rows: Vec<f32> = rows.flat_map(|row| &row[..dim]).copied().collect();
-        sums.put_queries(call, pass.queries, &mut [Aligned::of(&rows)]);
+        sums.put_queries(call, pass.queries, &mut [rows]);
     }
 }
 
 /// A tile of keys and values as the unit reads them, and what is computed from it.
 struct Buffers {
-    depth: usize,
+    scores: Scores,
+    /// Of a value, padded to [`STEP`].
     width: usize,
-    count: usize,
-    /// Padded to [`STEP`], a multiple of [`COLUMNS`].
-    slots: usize,
-    positions: Vec<u32>,
     rounded: Aligned<u32>,
-    /// `[slots / COLUMNS][depth / 2][COLUMNS]` pairs of depths
-    keys: Aligned<u32>,
     /// `[slots / COLUMNS][width / 2][COLUMNS]` pairs of depths
     values: Aligned<u32>,
     /// `[depth / COLUMNS][slots / 2][COLUMNS]` pairs of slots
     key_rows: Aligned<u32>,
-    /// `[ROWS, slots]`
-    scores: Aligned<f32>,
     /// `[ROWS, slots]`: of weights, as products give them.
     d_weights: Aligned<f32>,
     /// `[slots / STEP][ROWS][STEP]`
@@ -100,16 +94,11 @@ impl Buffers {
     fn new(key_dim: usize, value_dim: usize, height: usize) -> Self {
         let (depth, width) = (key_dim.next_multiple_of(STEP), value_dim.next_multiple_of(STEP));
         Self {
-            depth,
+            scores: Scores::new(key_dim),
             width,
-            count: 0,
-            slots: 0,
-            positions: Vec::new(),
-            rounded: Aligned::zeroed(KEY_TILE * depth.max(width) / 2),
-            keys: Aligned::zeroed(KEY_TILE * depth / 2),
+            rounded: Aligned::zeroed(KEY_TILE * width / 2),
             values: Aligned::zeroed(KEY_TILE * width / 2),
             key_rows: Aligned::zeroed(KEY_TILE * depth / 2),
-            scores: Aligned::zeroed(ROWS * KEY_TILE),
             d_weights: Aligned::zeroed(ROWS * KEY_TILE),
             d_scores: Aligned::zeroed(ROWS * KEY_TILE),
             weight_pairs: Aligned::zeroed(height / 2 * KEY_TILE),
@@ -120,16 +109,12 @@ impl Buffers {
     }
 
     fn load(&mut self, loaded: &Loaded<'_>) {
-        self.count = loaded.count;
-        self.slots = loaded.count.next_multiple_of(COLUMNS);
-        self.positions.clone_from(&loaded.positions);
-        self.positions.resize(self.slots, 0);
-        let (keys, values) = (loaded.of(Reach::Near), loaded.values());
+        self.scores.load(loaded);
+        let (slots, depth) = (self.scores.slots, self.scores.depth);
         // SAFETY: `serves` looked for the instructions.
         unsafe {
-            pack::keys(keys, self.slots, self.depth, &mut self.rounded, &mut self.keys);
-            pack::keys(values, self.slots, self.width, &mut self.rounded, &mut self.values);
-            pack::values(keys, self.slots, self.depth, &mut self.key_rows);
+            pack::keys(loaded.values(), slots, self.width, &mut self.rounded, &mut self.values);
+            pack::values(loaded.of(Reach::Near), slots, depth, &mut self.key_rows);
         }
         self.d_keys.fill(0.0);
         self.d_values.fill(0.0);
@@ -137,8 +122,9 @@ impl Buffers {
 
     /// `[count, dim]` of a sum `[dim, slots]`.
     fn gradients(&self, sums: &[f32], dim: usize, out: &mut Vec<f32>) {
-        out.resize(self.count * dim, 0.0);
-        transpose(sums, self.slots, dim, self.count, out, dim);
+        let Scores { count, slots, .. } = self.scores;
+        out.resize(count * dim, 0.0);
+        transpose(sums, slots, dim, count, out, dim);
     }
 }
 
@@ -191,45 +177,38 @@ impl<'a> Pass<'a> {
             // SAFETY: as promised.
             unsafe { self.block(first, tile, buffers) };
         }
-        let Buffers { depth, width, slots, weight_pairs, d_score_pairs, d_keys, d_values, .. } = buffers;
+        let Buffers { scores, width, weight_pairs, d_score_pairs, d_keys, d_values, .. } = buffers;
+        let (depth, slots) = (scores.depth, scores.slots);
         // SAFETY: operands and sums are of these sizes, and the tiles are configured.
         unsafe {
-            add_columns(&self.columns, *depth, d_score_pairs, self.height, d_keys, *slots);
-            add_columns(&self.d_out_columns, *width, weight_pairs, self.height, d_values, *slots);
+            add_columns(&self.columns, depth, d_score_pairs, self.height, d_keys, slots);
+            add_columns(&self.d_out_columns, *width, weight_pairs, self.height, d_values, slots);
         }
     }
 
     /// The rows of one block: weights and gradients of scores, and with these those of the queries.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn block(&mut self, first: usize, tile: KeyTile<'_>, buffers: &mut Buffers) {
-        let Buffers { depth, width, count, slots, .. } = *buffers;
+        let width = buffers.width;
+        let Scores { depth, slots, .. } = buffers.scores;
         let queries = &self.rows[first * depth..][..ROWS * depth];
         let d_out = &self.d_out[first * width..][..ROWS * width];
-        // SAFETY: operands and results are of these sizes, and the tiles are configured.
+        // SAFETY: the tiles are configured.
         unsafe {
-            products(queries, &buffers.keys, depth, &mut buffers.scores, slots);
+            buffers.scores.compute(self.call, self.queries, (first, queries), tile);
             products(d_out, &buffers.values, width, &mut buffers.d_weights, slots);
         }
-        let sight = &self.call.sights[self.queries.tile.sequence][self.queries.first_head / self.call.group];
         for i in (0..ROWS).step_by(2) {
-            let scores = &mut buffers.scores[i * slots..][..2 * slots];
-            let mut biases = [None; 2];
-            for (row, (scores, bias)) in scores.chunks_exact_mut(slots).zip(&mut biases).enumerate() {
+            let bias = |row| {
                 let stacked = first + i + row;
-                if stacked < self.queries.count {
-                    if !tile.fully {
-                        let (_, at) = self.queries.place(stacked);
-                        sight.hide(self.queries.tile.rows.start + at, tile.pieces, &mut scores[..count]);
-                    }
-                    *bias = bias_of(self.call, self.queries, stacked, &buffers.positions);
-                }
-                scores[count..].fill(f32::NEG_INFINITY);
-            }
+                let there = stacked < self.queries.count;
+                there.then(|| bias_of(self.call, self.queries, stacked, &buffers.scores.positions)).flatten()
+            };
             let pair = first / 2 + i / 2;
             let rows = TwoRows {
-                scores,
+                scores: &buffers.scores.numbers[i * slots..][..2 * slots],
                 d_weights: &buffers.d_weights[i * slots..][..2 * slots],
-                biases,
+                biases: [bias(0), bias(1)],
                 lse: [self.lse[first + i], self.lse[first + i + 1]],
                 shift: [self.shift[first + i], self.shift[first + i + 1]],
                 d_scores: &mut buffers.d_scores[i * STEP..],
@@ -268,22 +247,6 @@ fn left_operands(vectors: &[f32], dim: usize, height: usize, factor: f32) -> (Al
         }
     }
     (rows, columns)
-}
-
-/// `out = left right^T`, `[ROWS, slots]`; `right` as panels of pairs of depths.
-///
-/// # Safety
-/// `left` is `[depth / STEP][ROWS][STEP]`, the tiles are configured.
-unsafe fn products(left: &[u16], right: &[u32], depth: usize, out: &mut [f32], slots: usize) {
-    assert!(left.len() == ROWS * depth && out.len() >= ROWS * slots);
-    for (n, panel) in right[..slots * depth / 2].chunks_exact(COLUMNS * depth / 2).enumerate() {
-        let out = &mut out[n * COLUMNS..];
-        // SAFETY: both operands are `depth` deep, the slice reaches to the last of 32 rows.
-        unsafe {
-            let (left, right) = (left.as_ptr(), panel.as_ptr().cast());
-            amx::multiply(left, depth / STEP, right, out.as_mut_ptr(), slots, false, &[]);
-        }
-    }
 }
 
 /// `out += left right`, `[depth, slots]`, over `height` rows; `right` as panels of pairs of rows.

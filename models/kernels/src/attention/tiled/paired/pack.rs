@@ -3,7 +3,7 @@
 use crate::aligned::Aligned;
 use crate::amx::{COLUMNS, ROWS, STEP};
 use crate::bf16;
-use crate::product::Rows;
+use crate::matmul::Rows;
 use crate::transpose::transpose;
 use pulp::bytemuck::cast_slice_mut;
 use std::arch::x86_64::{
@@ -34,9 +34,9 @@ pub(super) unsafe fn keys(rows: Rows<'_>, slots: usize, depth: usize, rounded: &
     let pairs = depth / 2;
     let rounded = &mut rounded[..slots * pairs];
     for (j, target) in cast_slice_mut::<u32, u16>(rounded).chunks_exact_mut(depth.max(1)).enumerate() {
-        let filled = if j < rows.count {
-            bf16::convert(&rows.data[j * rows.stride..][..rows.dim], &mut target[..rows.dim]);
-            rows.dim
+        let filled = if j < rows.rows {
+            bf16::convert(&rows.data[j * rows.stride..][..rows.columns], &mut target[..rows.columns]);
+            rows.columns
         } else {
             0
         };
@@ -55,7 +55,7 @@ pub(super) unsafe fn keys(rows: Rows<'_>, slots: usize, depth: usize, rounded: &
 #[target_feature(enable = "avx512f,avx512bf16")]
 pub(super) unsafe fn values(rows: Rows<'_>, slots: usize, width: usize, out: &mut [u32]) {
     let row = |slot: usize| {
-        if slot < rows.count { &rows.data[slot * rows.stride..][..rows.dim] } else { &[] }
+        if slot < rows.rows { &rows.data[slot * rows.stride..][..rows.columns] } else { &[] }
     };
     for pair in 0..slots / 2 {
         let (first, second) = (row(2 * pair), row(2 * pair + 1));

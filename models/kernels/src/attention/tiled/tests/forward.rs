@@ -162,3 +162,30 @@ fn a_split_of_the_keys_changes_nothing() {
     let (exact, exact_lse) = crate::attention::dense::forward(q, &[4900], &sequences, &spec, None);
     assert!(worst(&out, &exact).max(worst(&lse, &exact_lse)) < 1e-5);
 }
+
+#[test]
+fn a_query_that_is_no_number_gives_none() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let shape = Shape {
+            lengths: vec![(20, 150)],
+            kv_heads: 1,
+            group: 2,
+            half_dim: 3,
+            value_dim: 5,
+            seed: 3,
+            causal: false,
+            pos: 1,
+            mask: 0,
+            selected: false,
+            softcap: false,
+            norm: 0,
+            even: true,
+        };
+        let mut case = Case::new(&shape);
+        case.spec.precision = precision;
+        case.q[0] = f32::NAN;
+        let (out, lse) = case.forward();
+        assert!(out[..case.value_dim()].iter().all(|x| x.is_nan()) && lse[0].is_nan());
+        assert!(out[case.heads * case.value_dim()..].iter().all(|x| x.is_finite()));
+    }
+}

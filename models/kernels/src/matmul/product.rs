@@ -1,40 +1,12 @@
 //! Matrix products of attention and of gradients, on row-major slices as they lie, by the micro-kernel.
 
+use super::rows::Rows;
 use crate::aligned::Aligned;
-use crate::attention::Heads;
 use crate::micro::{Left, multiply_add};
 use crate::transpose::transpose;
 use pulp::{Arch, Simd, WithSimd};
 use std::cell::RefCell;
 use std::ops::Range;
-
-/// A row-major matrix: element `(i, j)` is `data[i * stride + j]`.
-#[derive(Clone, Copy)]
-pub(crate) struct Rows<'a> {
-    pub(crate) data: &'a [f32],
-    pub(crate) count: usize,
-    pub(crate) dim: usize,
-    pub(crate) stride: usize,
-}
-
-impl<'a> Rows<'a> {
-    /// Rows without gaps.
-    pub(crate) fn packed(data: &'a [f32], count: usize, dim: usize) -> Self {
-        Self { data, count, dim, stride: dim }
-    }
-
-    /// The rows of the first head.
-    pub(crate) fn of(heads: Heads<'a>) -> Self {
-        Self { data: heads.data, count: heads.rows, dim: heads.dim, stride: heads.row_stride }
-    }
-
-    fn check(&self) {
-        if self.count > 0 && self.dim > 0 {
-            let last = (self.count - 1) * self.stride + self.dim;
-            assert!(last <= self.data.len(), "strides reach element {last} of {}", self.data.len());
-        }
-    }
-}
 
 /// Rows laid out as the columns of a product, for several products.
 #[derive(Debug, Default)]
@@ -50,40 +22,40 @@ impl Panels {
     pub(crate) fn load(&mut self, b: Rows<'_>) {
         b.check();
         let width = crate::micro::columns(Arch::new());
-        (self.rows, self.depth) = (b.count, b.dim);
-        self.data.resize(b.count.div_ceil(width) * width * b.dim);
-        for (n, panel) in self.data.chunks_exact_mut((width * b.dim).max(1)).enumerate() {
-            let rows = n * width..b.count.min((n + 1) * width);
+        (self.rows, self.depth) = (b.rows, b.columns);
+        self.data.resize(b.rows.div_ceil(width) * width * b.columns);
+        for (n, panel) in self.data.chunks_exact_mut((width * b.columns).max(1)).enumerate() {
+            let rows = n * width..b.rows.min((n + 1) * width);
             if rows.len() < width {
                 panel.fill(0.0);
             }
-            transpose(&b.data[rows.start * b.stride..], b.stride, rows.len(), b.dim, panel, width);
+            transpose(&b.data[rows.start * b.stride..], b.stride, rows.len(), b.columns, panel, width);
         }
     }
 }
 
-/// `out = a b^T` of the transpose of `a`, packed `[a's rows, b.count]`.
+/// `out = a b^T` of the transpose of `a`, packed `[a's rows, b.rows]`.
 pub(crate) fn scores(out: &mut [f32], a: Rows<'_>, b: &Panels) {
-    assert_eq!(a.count, b.depth, "rows of one size");
-    assert_eq!(out.len(), a.dim * b.rows, "out has another shape");
+    assert_eq!(a.rows, b.depth, "rows of one size");
+    assert_eq!(out.len(), a.columns * b.rows, "out has another shape");
     let left = Strided { matrix: a, transposed: true };
     run(Product { out, n: b.rows, depth: b.depth, left, right: Right::Panels(b), accumulate: false });
 }
 
-/// `out += a b`, packed `[a.count, b.dim]`.
+/// `out += a b`, packed `[a.rows, b.columns]`.
 pub(crate) fn add(out: &mut [f32], a: Rows<'_>, b: Rows<'_>) {
-    assert_eq!(a.dim, b.count, "as many columns as rows");
-    assert_eq!(out.len(), a.count * b.dim, "out has another shape");
+    assert_eq!(a.columns, b.rows, "as many columns as rows");
+    assert_eq!(out.len(), a.rows * b.columns, "out has another shape");
     let left = Strided { matrix: a, transposed: false };
-    run(Product { out, n: b.dim, depth: b.count, left, right: Right::Columns(b), accumulate: true });
+    run(Product { out, n: b.columns, depth: b.rows, left, right: Right::Columns(b), accumulate: true });
 }
 
-/// `out += a^T b`, packed `[a.dim, b.dim]`.
+/// `out += a^T b`, packed `[a.columns, b.columns]`.
 pub(crate) fn add_transposed(out: &mut [f32], a: Rows<'_>, b: Rows<'_>) {
-    assert_eq!(a.count, b.count, "as many rows");
-    assert_eq!(out.len(), a.dim * b.dim, "out has another shape");
+    assert_eq!(a.rows, b.rows, "as many rows");
+    assert_eq!(out.len(), a.columns * b.columns, "out has another shape");
     let left = Strided { matrix: a, transposed: true };
-    run(Product { out, n: b.dim, depth: b.count, left, right: Right::Columns(b), accumulate: true });
+    run(Product { out, n: b.columns, depth: b.rows, left, right: Right::Columns(b), accumulate: true });
 }
 
 fn run(product: Product<'_>) {
@@ -109,7 +81,7 @@ struct Strided<'a> {
 
 impl Strided<'_> {
     fn rows(self) -> usize {
-        if self.transposed { self.matrix.dim } else { self.matrix.count }
+        if self.transposed { self.matrix.columns } else { self.matrix.rows }
     }
 
     /// From a row on. The pointer may be read for the rows that are there.
@@ -289,7 +261,7 @@ unsafe fn tile_of<S: Simd, const MR: usize, const NV: usize>(
 #[inline(always)]
 fn pack_columns(right: Rows<'_>, columns: Range<usize>, width: usize, out: &mut Aligned<f32>) {
     out.clear();
-    out.resize(right.count * width);
+    out.resize(right.rows * width);
     for (k, out) in out.chunks_exact_mut(width).enumerate() {
         out[..columns.len()].copy_from_slice(&right.data[k * right.stride..][columns.clone()]);
     }
@@ -315,7 +287,7 @@ mod tests {
             let noise = |count: usize, seed: f32| -> Vec<f32> {
                 (0..count).map(|i| (i as f32 * 0.7 + seed).sin()).collect()
             };
-            let matrix = |data, count, dim| Rows { data, count, dim, stride: dim + gap };
+            let matrix = |data, count, dim| Rows { data, rows: count, columns: dim, stride: dim + gap };
             let (a, b) = (noise(50 * 50, 0.0), noise(50 * 50, 1.0));
             let start = noise(m * n, 2.0);
             let check = |ours: &[f32], a: &dyn Fn(usize, usize) -> f32, b: &dyn Fn(usize, usize) -> f32, plus: f32| {
