@@ -2,8 +2,27 @@
 
 use super::*;
 use crate::family::values;
-use burn::tensor::{Device, Distribution, Int};
+use burn::tensor::{Device, Int, TensorData};
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
 use std::sync::Arc;
+
+/// Standard normal numbers of one test. The backend's generator is one for the process, so tests beside each
+/// other would draw from it in an order that changes from run to run.
+struct Normal(ChaCha8Rng);
+
+impl Normal {
+    fn new(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    fn tensor<const D: usize>(&mut self, shape: [usize; D], device: &Device) -> Tensor<D> {
+        let numbers: Vec<f32> =
+            StandardNormal.sample_iter(&mut self.0).take(shape.iter().product()).collect();
+        Tensor::from_data(TensorData::new(numbers, shape), device)
+    }
+}
 
 /// One call over random tensors.
 struct Case {
@@ -15,17 +34,20 @@ struct Case {
 
 impl Case {
     /// Rows of both sides in the given sequences; queries stand among the last keys, keys in falling order.
-    fn new(offsets: &[usize], heads: usize, kv_heads: usize, spec: AttnSpec, device: &Device) -> Self {
+    fn new(
+        normal: &mut Normal,
+        offsets: &[usize],
+        [heads, kv_heads]: [usize; 2],
+        spec: AttnSpec,
+        device: &Device,
+    ) -> Self {
         let rows = *offsets.last().expect("offsets");
-        // The same numbers on every device: made on the plain one.
-        let random =
-            |h, d| Tensor::<3>::random([rows, h, d], Distribution::Normal(0.0, 1.0), &Device::flex());
-        let on = |t: Tensor<3>| Tensor::<3>::from_data(t.into_data(), device);
+        let mut random = |h, d| normal.tensor([rows, h, d], device);
         let packing = Packing::from_offsets(offsets);
         let falling: Vec<u32> = offsets.windows(2).flat_map(|w| (0..(w[1] - w[0]) as u32).rev()).collect();
         let keys = packing.clone().with_positions(&falling);
         let (q, k, v) = (random(heads, 8), random(kv_heads, 8), random(kv_heads, 5));
-        Self { q: on(q), q_packing: packing, kv: Kv::new(on(k), on(v), keys), spec }
+        Self { q, q_packing: packing, kv: Kv::new(k, v, keys), spec }
     }
 
     fn composed(&self) -> Attended {
@@ -93,11 +115,11 @@ fn specs(heads: usize, kv_heads: usize) -> Vec<(String, AttnSpec)> {
 #[test]
 fn kernel_and_composed_agree_for_every_rule() {
     let device = Device::flex();
-    device.seed(7);
+    let mut normal = Normal::new(7);
     let norms = [Normalizer::Softmax, Normalizer::SoftplusL1, Normalizer::SoftplusPow { p: 3.0 }];
     for (what, spec) in specs(4, 2) {
         for norm in norms {
-            let case = Case::new(&[0, ROWS], 4, 2, AttnSpec { norm, ..spec.clone() }, &device);
+            let case = Case::new(&mut normal, &[0, ROWS], [4, 2], AttnSpec { norm, ..spec.clone() }, &device);
             let (a, b) = (case.kernel(), case.composed());
             close(&format!("{what}, {norm:?}, out"), &values(a.out), &values(b.out), 2e-5);
             close(&format!("{what}, {norm:?}, lse"), &matrix(a.lse), &matrix(b.lse), 2e-5);
@@ -109,11 +131,11 @@ fn kernel_and_composed_agree_for_every_rule() {
 #[test]
 fn kernel_and_composed_agree_over_packed_sequences() {
     let device = Device::flex();
-    device.seed(8);
+    let mut normal = Normal::new(8);
     for (heads, kv_heads, causal) in [(4, 4, false), (4, 2, true), (6, 1, true), (1, 1, false)] {
         let pos = PosRule::Alibi { slopes: alibi::slopes(heads).into(), cap: None };
         let spec = AttnSpec { causal, pos, ..AttnSpec::new(0.35) };
-        let case = Case::new(&[0, 3, 3, 40, 700], heads, kv_heads, spec, &device);
+        let case = Case::new(&mut normal, &[0, 3, 3, 40, 700], [heads, kv_heads], spec, &device);
         let (a, b) = (case.kernel(), case.composed());
         close("out", &values(a.out), &values(b.out), 5e-6);
         close("lse", &matrix(a.lse), &matrix(b.lse), 5e-6);
@@ -145,9 +167,9 @@ fn function(attended: Attended) -> Tensor<1> {
 #[test]
 fn gradients_of_the_kernel_are_those_of_the_composed_form() {
     for device in [Device::flex().autodiff(), Device::flex().autodiff().gradient_checkpointing()] {
-        Device::flex().seed(9);
+        let mut normal = Normal::new(9);
         for (what, spec) in specs(4, 2) {
-            let case = Case::new(&[0, ROWS], 4, 2, spec, &device);
+            let case = Case::new(&mut normal, &[0, ROWS], [4, 2], spec, &device);
             let (ours, theirs) = (gradients(&case, Case::kernel), gradients(&case, Case::composed));
             for ((name, a), b) in ["q", "k", "v"].iter().zip(&ours).zip(&theirs) {
                 close(&format!("{what}, gradient of {name}"), a, b, 1e-5);
@@ -159,11 +181,11 @@ fn gradients_of_the_kernel_are_those_of_the_composed_form() {
 #[test]
 fn gradients_of_a_table_of_biases() {
     let device = Device::flex().autodiff();
-    device.seed(10);
+    let mut normal = Normal::new(10);
     for bidirectional in [false, true] {
         let bias = T5Bias { table: vec![0.0; 32].into(), buckets: 8, max_distance: 20, bidirectional };
         let spec = AttnSpec { pos: PosRule::T5(bias), ..AttnSpec::new(0.4) };
-        let case = Case::new(&[0, 30, 95], 4, 2, spec, &device);
+        let case = Case::new(&mut normal, &[0, 30, 95], [4, 2], spec, &device);
         let numbers: Vec<f32> = (0..32).map(|i| (i as f32 * 0.9).cos()).collect();
         let table = Tensor::<1>::from_floats(&numbers[..], &device).reshape([4, 8]).require_grad();
         let ours =
@@ -179,10 +201,10 @@ fn gradients_of_a_table_of_biases() {
 #[test]
 fn gradients_of_softplus_attention_follow_the_definition() {
     let device = Device::flex().autodiff();
-    device.seed(11);
+    let mut normal = Normal::new(11);
     for norm in [Normalizer::SoftplusL1, Normalizer::SoftplusPow { p: 3.0 }] {
         let spec = AttnSpec { causal: true, norm, ..AttnSpec::new(1.0) };
-        let case = Case::new(&[0, 12], 2, 1, spec, &device);
+        let case = Case::new(&mut normal, &[0, 12], [2, 1], spec, &device);
         let [dq, ..] =
             gradients(&case, |case| attention(case.q.clone(), &case.q_packing, case.kv.clone(), &case.spec));
         let value = |i: usize, step: f32| -> f64 {
@@ -195,9 +217,11 @@ fn gradients_of_softplus_attention_follow_the_definition() {
             f64::from(function(attended).into_scalar::<f32>())
         };
         for i in (0..dq.len()).step_by(7) {
-            let step = 2.0_f32.powi(-6);
-            let slope = (value(i, step) - value(i, -step)) / (2.0 * f64::from(step));
-            assert!((slope - f64::from(dq[i])).abs() < 2e-3, "{norm:?}: {} instead of {slope}", dq[i]);
+            // Two differences, so that the third derivative (large where p is 3) does not enter.
+            let step = 2.0_f32.powi(-5);
+            let slope = |step| (value(i, step) - value(i, -step)) / (2.0 * f64::from(step));
+            let slope = (4.0 * slope(step) - slope(2.0 * step)) / 3.0;
+            assert!((slope - f64::from(dq[i])).abs() < 5e-4, "{norm:?}: {} instead of {slope}", dq[i]);
         }
     }
 }
@@ -205,7 +229,7 @@ fn gradients_of_softplus_attention_follow_the_definition() {
 #[test]
 fn kernel_reads_a_fused_projection_in_place() {
     let device = Device::flex();
-    let fused = Tensor::<4>::random([5, 3, 2, 4], Distribution::Normal(0.0, 1.0), &device);
+    let fused = Normal::new(13).tensor([5, 3, 2, 4], &device);
     let part = |i| fused.clone().narrow(1, i, 1).squeeze_dim::<3>(1);
     let packing = Packing::from_offsets(&[0, 5]);
     let spec = AttnSpec::new(0.5);
@@ -218,16 +242,15 @@ fn kernel_reads_a_fused_projection_in_place() {
 
 #[test]
 fn rows_of_one_projection_are_their_parts_forward_and_backward() {
-    let device = Device::flex().autodiff();
-    device.seed(12);
+    let mut normal = Normal::new(12);
     let [heads, kv_heads, dim] = [4, 2, 8];
     let rotary = Arc::new(Rotary::plain(50.0, dim, RopeStyle::Half));
     let pos = PosRule::Rope { rotary, cap: None };
     let spec = AttnSpec { causal: true, pos, ..AttnSpec::new(0.4) };
     let packing = Packing::from_offsets(&[0, 37, 37, 50]);
     let width = (heads + 2 * kv_heads) * dim;
-    let numbers = Tensor::<2>::random([50, width], Distribution::Normal(0.0, 1.0), &Device::flex());
-    let weights = Tensor::<2>::random([50, heads * dim], Distribution::Normal(0.0, 1.0), &Device::flex());
+    let numbers = normal.tensor([50, width], &Device::flex());
+    let weights = normal.tensor([50, heads * dim], &Device::flex());
     let run = |attend: &dyn Fn(Tensor<2>) -> Tensor<2>| {
         let rows = numbers.clone().autodiff().require_grad();
         let out = attend(rows.clone());
