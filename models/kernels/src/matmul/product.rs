@@ -34,12 +34,13 @@ impl Panels {
     }
 }
 
-/// `out = a b^T` of the transpose of `a`, packed `[a's rows, b.rows]`.
-pub(crate) fn scores(out: &mut [f32], a: Rows<'_>, b: &Panels) {
+/// `out = a b^T` of the transpose of `a` and the first rows of `b`, packed `[a's rows, columns]`.
+pub(crate) fn scores(out: &mut [f32], a: Rows<'_>, b: &Panels, columns: usize) {
     assert_eq!(a.rows, b.depth, "rows of one size");
-    assert_eq!(out.len(), a.columns * b.rows, "out has another shape");
+    assert!(columns <= b.rows, "{columns} of {} rows", b.rows);
+    assert_eq!(out.len(), a.columns * columns, "out has another shape");
     let left = Strided { matrix: a, transposed: true };
-    run(Product { out, n: b.rows, depth: b.depth, left, right: Right::Panels(b), accumulate: false });
+    run(Product { out, n: columns, depth: b.depth, left, right: Right::Panels(b), accumulate: false });
 }
 
 /// `out += a b`, packed `[a.rows, b.columns]`.
@@ -302,8 +303,8 @@ mod tests {
             let (wide, tall) = (depth + gap, n + gap);
             let mut out = start.clone();
             let mut panels = Panels::default();
-            panels.load(matrix(&b, n, depth));
-            scores(&mut out, matrix(&a, depth, m), &panels);
+            panels.load(matrix(&b, n + gap, depth));
+            scores(&mut out, matrix(&a, depth, m), &panels, n);
             check(&out, &|i, k| a[k * (m + gap) + i], &|k, j| b[j * wide + k], 0.0);
             out.clone_from(&start);
             add(&mut out, matrix(&a, m, depth), matrix(&b, depth, n));

@@ -54,7 +54,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    pub(super) fn slice(self, rows: Range<usize>) -> Self {
+    pub(crate) fn slice(self, rows: Range<usize>) -> Self {
         Self { data: &self.data[rows.start * self.stride..], rows: rows.len(), ..self }
     }
 }

@@ -114,9 +114,9 @@ pub(super) struct Sums {
     /// `[group, rows, key_dim]` of each tile.
     dq: Vec<(QueryTile, Vec<f32>)>,
     /// `[slots, key_dim]`
-    dk: Vec<f32>,
+    dk: Aligned<f32>,
     /// `[slots, value_dim]`
-    dv: Vec<f32>,
+    dv: Aligned<f32>,
     /// `[group, buckets]`
     d_table: Vec<f64>,
 }
@@ -181,8 +181,8 @@ impl Call<'_> {
         let slots = self.sights[sequence][kv_head].slots();
         let mut sums = Sums {
             dq: Vec::new(),
-            dk: vec![0.0; slots * self.q.dim],
-            dv: vec![0.0; slots * self.value_dim],
+            dk: Aligned::zeroed(slots * self.q.dim),
+            dv: Aligned::zeroed(slots * self.value_dim),
             d_table: vec![0.0; self.group * self.bias.buckets()],
         };
         // Tiles that share each tile of keys that is loaded, turned and laid out.

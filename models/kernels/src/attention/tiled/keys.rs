@@ -79,11 +79,10 @@ impl<'a> Loaded<'a> {
         strips: &[Strip<'_>],
         visit: &[(usize, usize)],
     ) {
-        let (strip, n) = visit[0];
-        let Strip { queries, cover } = &strips[strip];
-        let kv = call.sequences[queries.tile.sequence].kv;
-        self.load(call, kv, kv_head, cover.tile(n).pieces);
-        self.load_values(kv, kv_head, cover.tile(n).pieces);
+        let kv = call.sequences[strips[0].queries.tile.sequence].kv;
+        let pieces = longest(strips, visit);
+        self.load(call, kv, kv_head, pieces);
+        self.load_values(kv, kv_head, pieces);
     }
 
     /// Lays the keys out for products; [`Self::load`] comes first.
@@ -133,12 +132,23 @@ impl<'a> Loaded<'a> {
         Bounds::of(&self.positions)
     }
 
+    /// Whether these are the keys as stored.
+    pub(super) fn as_stored(&self) -> bool {
+        self.rotary.is_none()
+    }
+
     /// Turns a gradient of the rotated keys into one of the stored keys.
     pub(super) fn turn_back(&self, d_near: &mut [f32]) {
         if let Some(rotary) = self.rotary {
             rotary.turn_back(d_near, &self.angles);
         }
     }
+}
+
+/// What the strips of a visit see of its tile, the others being the beginning of it.
+pub(super) fn longest<'a>(strips: &'a [Strip<'_>], visit: &[(usize, usize)]) -> &'a [Range<usize>] {
+    let tiles = visit.iter().map(|&(strip, n)| strips[strip].cover.tile(n));
+    tiles.max_by_key(|tile| tile.slots()).expect("a strip").pieces
 }
 
 /// The rows of one head.

@@ -1,7 +1,8 @@
 //! Scores to weights, tile by tile: a running maximum and a running sum of each row (Milakov and Gimelshein 2018).
 
-use crate::exp::{exp, exp_of};
+use crate::exp::{exp2, exp2_of};
 use pulp::{Arch, Simd, WithSimd};
+use std::f32::consts::LOG2_E;
 
 /// How far scores may lie above the running maximum: sums are then made anew for few tiles only, and nothing comes near
 /// the largest f32 (as in FlashAttention-4).
@@ -46,23 +47,25 @@ impl WithSimd for Tile<'_> {
             let above = simd.greater_than_f32s(largest, simd.splat_f32s(*max + SLACK));
             if simd.first_true_m32s(above) < S::F32_LANES || of_rest > *max + SLACK {
                 let new = simd.reduce_max_f32s(largest).max(of_rest);
-                let correction = exp(*max - new);
+                // Of the shifts as they are taken below, so that their rounding is the same in all of a sum.
+                let correction = exp2(*max * LOG2_E - new * LOG2_E);
                 for x in self.out[i * self.dim..][..self.dim].iter_mut().chain(&mut *sum) {
                     *x *= correction;
                 }
                 *max = new;
             }
             // Where nothing is visible so far, exp(-inf - -inf) would be NaN.
-            let shift = if *max == f32::NEG_INFINITY { 0.0 } else { *max };
+            let shift = if *max == f32::NEG_INFINITY { 0.0 } else { *max * LOG2_E };
+            let (factor, shifts) = (simd.splat_f32s(LOG2_E), simd.splat_f32s(-shift));
             let (parts, _) = S::as_mut_simd_f32s(sum);
             let mut total = parts[0];
             for scores in vectors {
-                *scores = exp_of(simd, simd.sub_f32s(*scores, simd.splat_f32s(shift)));
+                *scores = exp2_of(simd, simd.mul_add_e_f32s(*scores, factor, shifts));
                 total = simd.add_f32s(total, *scores);
             }
             parts[0] = total;
             for score in rest {
-                *score = exp(*score - shift);
+                *score = exp2(score.mul_add(LOG2_E, -shift));
                 sum[0] += *score;
             }
         }

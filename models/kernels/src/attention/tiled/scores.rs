@@ -38,7 +38,7 @@ impl<'a> Scratch<'a> {
         self.score_loaded(call, queries, tile, factors);
     }
 
-    /// [`Self::score`] of keys that were loaded and packed before.
+    /// [`Self::score`] of keys that were loaded and packed before, with what follows them or not.
     pub(super) fn score_loaded(
         &mut self,
         call: &Call<'a>,
@@ -47,8 +47,8 @@ impl<'a> Scratch<'a> {
         factors: Option<&[f32]>,
     ) {
         let kv_head = queries.first_head / call.group;
-        self.products(call, queries);
-        let columns = self.keys.count;
+        let columns = tile.slots();
+        self.products(call, queries, columns);
         if let Some(factors) = factors {
             for (row, factor) in self.scores.chunks_exact_mut(columns).zip(factors) {
                 scale(row, *factor);
@@ -78,9 +78,9 @@ impl<'a> Scratch<'a> {
     }
 
     /// `q k^T`, each pair by the rotation of its reach.
-    fn products(&mut self, call: &Call<'_>, queries: &Queries<'_>) {
+    fn products(&mut self, call: &Call<'_>, queries: &Queries<'_>, columns: usize) {
         let Self { keys, scores, far, .. } = self;
-        let size = queries.count * keys.count;
+        let size = queries.count * columns;
         scores.resize(size);
         let mut first = true;
         for rotated in &queries.rotated {
@@ -89,15 +89,15 @@ impl<'a> Scratch<'a> {
             }
             let q = Rows::packed(&rotated.columns, call.q.dim, queries.count);
             if first {
-                product::scores(scores, q, keys.panels(rotated.reach));
+                product::scores(scores, q, keys.panels(rotated.reach), columns);
                 first = false;
                 continue;
             }
             far.resize(size);
-            product::scores(far, q, keys.panels(rotated.reach));
+            product::scores(far, q, keys.panels(rotated.reach), columns);
             let cap = cap(call);
             for (stacked, (row, far)) in
-                scores.chunks_exact_mut(keys.count).zip(far.chunks_exact(keys.count)).enumerate()
+                scores.chunks_exact_mut(columns).zip(far.chunks_exact(columns)).enumerate()
             {
                 let query = queries.positions[queries.place(stacked).1];
                 for ((score, &far), &key) in row.iter_mut().zip(far).zip(&keys.positions) {

@@ -6,6 +6,8 @@ use std::ops::Range;
 
 /// Slots in a tile of keys.
 pub(super) const KEY_TILE: usize = 128;
+/// Slots at the end of a tile that are left out together: the columns of a micro-kernel.
+const TRIM: usize = 32;
 /// Tiles that are ruled out by one look.
 const BLOCK: usize = 64;
 
@@ -172,9 +174,25 @@ impl<'a> Sight<'a> {
             for tile in block * BLOCK..tiles.min((block + 1) * BLOCK) {
                 let seen = self.seen(queries, |rule| rule.tiles[tile]);
                 let start = tile * KEY_TILE;
-                cover.push(std::iter::once(start..self.slots.min(start + KEY_TILE)), seen);
+                let mut slots = start..self.slots.min(start + KEY_TILE);
+                if seen == Seen::Partly {
+                    slots.end = self.last_seen(queries, slots.clone());
+                }
+                cover.push((!slots.is_empty()).then_some(slots), seen);
             }
         }
+    }
+
+    /// Where the last slots of a tile begin that no query sees.
+    fn last_seen(&self, queries: &[Bounds], mut slots: Range<usize>) -> usize {
+        while !slots.is_empty() {
+            let last = slots.start + (slots.len() - 1) / TRIM * TRIM;
+            if self.seen(queries, |rule| Bounds::of(&rule.keys[last..slots.end])) != Seen::No {
+                break;
+            }
+            slots.end = last;
+        }
+        slots.end
     }
 
     fn cover_listed(&self, queries: &[Bounds], list: &[Range<usize>], cover: &mut Cover) {

@@ -12,6 +12,7 @@ use super::{Call, Place, QueryTile};
 use crate::aligned::Aligned;
 use crate::matmul::{Rows, product};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// A sequence of fewer jobs, over all heads, splits its keys as well.
 const FEW_JOBS: usize = 24;
@@ -66,7 +67,7 @@ impl<'a> Strip<'a> {
     }
 }
 
-/// A tile of keys: the strips that see it, and as which of their tiles.
+/// A tile of keys: the strips that see it or its beginning, and as which of their tiles.
 pub(super) type Visit = Vec<(usize, usize)>;
 
 /// The tiles of keys that some strip sees, in the order of their slots.
@@ -77,9 +78,14 @@ pub(super) fn visits(strips: &[Strip<'_>]) -> Vec<Visit> {
         .flat_map(|(strip, s)| s.cover.all().enumerate().map(move |(n, keys)| (keys.pieces, strip, n)))
         .collect();
     all.sort_by_key(|&(pieces, strip, _)| (pieces[0].start, strip));
-    all.chunk_by(|a, b| a.0 == b.0)
+    all.chunk_by(|a, b| a.0 == b.0 || one_begins_the_other(a.0, b.0))
         .map(|same| same.iter().map(|&(_, strip, n)| (strip, n)).collect())
         .collect()
+}
+
+/// Strips that see the beginning of a tile, as those on the diagonal of a causal mask, share it with those that see more.
+fn one_begins_the_other(a: &[Range<usize>], b: &[Range<usize>]) -> bool {
+    matches!((a, b), ([a], [b]) if a.start == b.start)
 }
 
 /// Tiles of keys that one job visits. It follows from the sequence alone, so that the order of sums does too.
@@ -130,10 +136,11 @@ impl Running {
     ) {
         scratch.score_loaded(call, queries, tile, None);
         let Scratch { keys, scores, .. } = scratch;
-        let (count, dim) = (keys.count, self.dim);
+        let (columns, dim) = (tile.slots(), self.dim);
         let Self { out, max, sum, .. } = self;
-        online::Tile { scores, columns: count, out, dim, max, sum }.weigh();
-        product::add(&mut self.out, Rows::packed(scores, queries.count, count), keys.values());
+        online::Tile { scores, columns, out, dim, max, sum }.weigh();
+        let values = keys.values().slice(0..columns);
+        product::add(&mut self.out, Rows::packed(scores, queries.count, columns), values);
     }
 
     /// Both, over disjoint keys.

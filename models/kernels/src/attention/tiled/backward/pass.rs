@@ -4,13 +4,15 @@ use super::{Sums, Upstream};
 use crate::aligned::Aligned;
 use crate::attention::tiled::Call;
 use crate::attention::tiled::cover::KeyTile;
+use crate::attention::tiled::keys::{Loaded, longest};
 use crate::attention::tiled::queries::{Queries, Reach};
 use crate::attention::tiled::scores::{Scratch, cap, reaches};
 use crate::attention::tiled::softmax::{Strip, visits};
-use crate::exp::exp;
+use crate::exp::exp2;
 use crate::matmul::Rows;
 use crate::matmul::product::{self, Panels};
 use crate::vectorize::vectorize;
+use std::f32::consts::LOG2_E;
 
 /// Adds what the tiles of some strips add up to.
 pub(super) fn add_gradients(
@@ -22,52 +24,60 @@ pub(super) fn add_gradients(
 ) {
     let mut passes: Vec<Pass<'_>> =
         strips.iter().zip(upstream).map(|(strip, upstream)| Pass::new(call, strip, upstream)).collect();
-    let (mut scratch, mut keys) = (Scratch::default(), KeySums::default());
+    let (mut scratch, mut tile) = (Scratch::default(), Tile::default());
+    let mut own: [Aligned<f32>; 3] = Default::default();
     for visit in visits(strips) {
+        let pieces = longest(strips, &visit);
         scratch.keys.load_both(call, kv_head, strips, &visit);
         scratch.keys.pack(call);
-        keys.start(call, &scratch);
-        for &(strip, n) in &visit {
-            passes[strip].visit(strips[strip].cover.tile(n), &mut scratch, &mut keys, sums);
+        tile.values.load(scratch.keys.values());
+        let mut add = |scratch: &mut _, mut d_keys: KeySums<'_>, d_table: &mut [f64]| {
+            for &(strip, n) in &visit {
+                let keys = strips[strip].cover.tile(n);
+                passes[strip].visit(keys, scratch, &mut tile, &mut d_keys, d_table);
+            }
+        };
+        let Sums { dk, dv, d_table, .. } = &mut *sums;
+        // Gradients of neighbouring keys, if these are as stored, are added up where they go.
+        if let ([slots], true) = (pieces, scratch.keys.as_stored()) {
+            let [near, values] = [(dk, call.q.dim), (dv, call.value_dim)]
+                .map(|(sums, dim)| &mut sums[slots.start * dim..slots.end * dim]);
+            add(&mut scratch, KeySums { near, raw: &mut [], values }, d_table);
+            continue;
         }
-        let (strip, n) = visit[0];
-        scratch.keys.turn_back(&mut keys.d_near);
-        keys.d_near.iter_mut().zip(keys.d_raw.iter()).for_each(|(near, raw)| *near += raw);
-        sums.add_tile(strips[strip].cover.tile(n).pieces, &keys.d_near, &keys.d_values);
+        let (keys, values) = (scratch.keys.count * call.q.dim, scratch.keys.count * call.value_dim);
+        let raw = if cap(call) == u32::MAX { 0 } else { keys };
+        for (sums, size) in own.iter_mut().zip([keys, raw, values]) {
+            sums.clear();
+            sums.resize(size);
+        }
+        let [near, raw, values] = &mut own;
+        add(&mut scratch, KeySums { near, raw, values }, d_table);
+        scratch.keys.turn_back(near);
+        near.iter_mut().zip(raw.iter()).for_each(|(near, raw)| *near += raw);
+        sums.add_tile(pieces, near, values);
     }
     for Pass { queries, mut d_rotated, .. } in passes {
         sums.put_queries(call, queries, &mut d_rotated);
     }
 }
 
-/// One tile of keys: what all tiles of queries share, and what they add up to.
+/// One tile of keys: what all tiles of queries share.
 #[derive(Default)]
-struct KeySums {
+struct Tile {
     values: Panels,
-    /// Of the keys as rotated, `[slots, key_dim]`.
-    d_near: Aligned<f32>,
-    /// Of the keys as stored, if some may be met so.
-    d_raw: Aligned<f32>,
-    /// `[slots, value_dim]`
-    d_values: Aligned<f32>,
     /// `[stacked queries, slots]`
     d_scores: Aligned<f32>,
 }
 
-impl KeySums {
-    fn start(&mut self, call: &Call<'_>, scratch: &Scratch<'_>) {
-        let keys = &scratch.keys;
-        self.values.load(keys.values());
-        let raw = if cap(call) == u32::MAX { 0 } else { keys.count * call.q.dim };
-        for (sums, size) in [
-            (&mut self.d_near, keys.count * call.q.dim),
-            (&mut self.d_raw, raw),
-            (&mut self.d_values, keys.count * call.value_dim),
-        ] {
-            sums.clear();
-            sums.resize(size);
-        }
-    }
+/// What the tiles of queries add up to for one tile of keys.
+struct KeySums<'a> {
+    /// Of the keys as rotated, `[slots, key_dim]`.
+    near: &'a mut [f32],
+    /// Of the keys as stored, if some may be met so.
+    raw: &'a mut [f32],
+    /// `[slots, value_dim]`
+    values: &'a mut [f32],
 }
 
 /// One tile of queries on its way over the keys.
@@ -89,52 +99,66 @@ impl<'a> Pass<'a> {
         Self { call, queries, upstream, d_out_columns, d_rotated }
     }
 
-    /// Adds a tile of keys that was loaded.
-    fn visit(&mut self, tile: KeyTile<'_>, scratch: &mut Scratch<'a>, keys: &mut KeySums, sums: &mut Sums) {
-        scratch.score_loaded(self.call, self.queries, tile, None);
-        let (rows, columns, dim) = (self.queries.count, scratch.keys.count, self.call.value_dim);
+    /// Adds a tile of keys that was loaded, or the beginning of one.
+    fn visit(
+        &mut self,
+        keys: KeyTile<'_>,
+        scratch: &mut Scratch<'a>,
+        tile: &mut Tile,
+        d_keys: &mut KeySums<'_>,
+        d_table: &mut [f64],
+    ) {
+        scratch.score_loaded(self.call, self.queries, keys, None);
+        let (rows, columns, dim) = (self.queries.count, keys.slots(), self.call.value_dim);
         let Upstream { d_out, lse, shift } = &self.upstream;
         let weights = &mut scratch.scores;
-        exponentiate(weights, lse, columns);
-        let weighed = Rows::packed(weights, rows, columns);
-        product::add_transposed(&mut keys.d_values, weighed, Rows::packed(d_out, rows, dim));
         // All of them are overwritten.
-        keys.d_scores.resize(rows * columns);
-        product::scores(&mut keys.d_scores, Rows::packed(&self.d_out_columns, dim, rows), &keys.values);
-        through_softmax(&mut keys.d_scores, weights, shift, columns);
-        self.table_gradient(&keys.d_scores, scratch, sums);
+        let Tile { values, d_scores } = tile;
+        d_scores.resize(rows * columns);
+        product::scores(d_scores, Rows::packed(&self.d_out_columns, dim, rows), values, columns);
+        through_softmax(weights, d_scores, lse, shift, columns);
+        let weighed = Rows::packed(weights, rows, columns);
+        let d_values = &mut d_keys.values[..columns * dim];
+        product::add_transposed(d_values, weighed, Rows::packed(d_out, rows, dim));
+        self.table_gradient(d_scores, &scratch.keys.positions[..columns], d_table);
         if let Some(cap) = self.call.spec.softcap {
-            for (d, capped) in keys.d_scores.iter_mut().zip(scratch.capped.iter()) {
+            for (d, capped) in d_scores.iter_mut().zip(scratch.capped.iter()) {
                 *d *= 1.0 - (capped / cap).powi(2);
             }
         }
-        self.through_products(scratch, keys);
+        self.through_products(d_scores, columns, &scratch.keys, d_keys);
     }
 
-    fn table_gradient(&self, d_scores: &[f32], scratch: &Scratch<'_>, sums: &mut Sums) {
+    fn table_gradient(&self, d_scores: &[f32], keys: &[u32], d_table: &mut [f64]) {
         let buckets = self.call.bias.buckets();
-        for (stacked, row) in d_scores.chunks_exact(scratch.keys.count).enumerate().filter(|_| buckets > 0) {
+        for (stacked, row) in d_scores.chunks_exact(keys.len()).enumerate().filter(|_| buckets > 0) {
             let (head, at) = self.queries.place(stacked);
-            let table = &mut sums.d_table[(head - self.queries.first_head) * buckets..][..buckets];
-            self.call.bias.add_gradient(self.queries.positions[at], &scratch.keys.positions, row, table);
+            let table = &mut d_table[(head - self.queries.first_head) * buckets..][..buckets];
+            self.call.bias.add_gradient(self.queries.positions[at], keys, row, table);
         }
     }
 
     /// Gradients of queries and keys from those of their products.
-    fn through_products(&mut self, scratch: &Scratch<'_>, sums: &mut KeySums) {
-        let (keys, dim) = (&scratch.keys, self.call.q.dim);
-        let (rows, columns) = (self.queries.count, keys.count);
+    fn through_products(
+        &mut self,
+        d_scores: &[f32],
+        columns: usize,
+        keys: &Loaded<'_>,
+        d_keys: &mut KeySums<'_>,
+    ) {
+        let (rows, dim) = (self.queries.count, self.call.q.dim);
         let present: Vec<bool> =
             self.queries.rotated.iter().map(|r| reaches(self.call, self.queries, keys, r.reach)).collect();
         let single = present.iter().filter(|&&p| p).count() == 1;
-        let KeySums { d_near, d_raw, d_scores, .. } = sums;
         for (i, _) in present.iter().enumerate().filter(|&(_, &p)| p) {
             let rotated = &self.queries.rotated[i];
-            let only = if single { None } else { Some(self.only(rotated.reach, d_scores, &keys.positions)) };
+            let only = (!single).then(|| self.only(rotated.reach, d_scores, &keys.positions[..columns]));
             let d = Rows::packed(only.as_deref().unwrap_or(d_scores), rows, columns);
-            product::add(&mut self.d_rotated[i], d, keys.of(rotated.reach));
-            let d_keys = if rotated.reach == Reach::Near { &mut *d_near } else { &mut *d_raw };
-            product::add_transposed(d_keys, d, Rows::packed(&rotated.vectors, rows, dim));
+            product::add(&mut self.d_rotated[i], d, keys.of(rotated.reach).slice(0..columns));
+            let KeySums { near, raw, .. } = &mut *d_keys;
+            let d_keys = if rotated.reach == Reach::Near { near } else { raw };
+            let rotated = Rows::packed(&rotated.vectors, rows, dim);
+            product::add_transposed(&mut d_keys[..columns * dim], d, rotated);
         }
     }
 
@@ -151,30 +175,18 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// Scores to weights.
-fn exponentiate(scores: &mut [f32], lse: &[f32], columns: usize) {
-    let mut rows = scores.chunks_exact_mut(columns).zip(lse);
+/// Scores to weights `P = exp(S - lse)`, and gradients of weights to those of scores, `dS = P (dP + shift)`.
+fn through_softmax(scores: &mut [f32], d_weights: &mut [f32], lse: &[f32], shift: &[f32], columns: usize) {
+    let rows = scores.chunks_exact_mut(columns).zip(d_weights.chunks_exact_mut(columns));
+    let mut rows = rows.zip(lse.iter().zip(shift));
     vectorize(
         #[inline(always)]
         || {
-            for (row, lse) in rows.by_ref() {
-                for score in row {
-                    *score = exp(*score - lse);
-                }
-            }
-        },
-    );
-}
-
-/// `dS = P (dP + shift)`
-fn through_softmax(d_weights: &mut [f32], weights: &[f32], shift: &[f32], columns: usize) {
-    let mut rows = d_weights.chunks_exact_mut(columns).zip(weights.chunks_exact(columns)).zip(shift);
-    vectorize(
-        #[inline(always)]
-        || {
-            for ((row, weights), shift) in rows.by_ref() {
-                for (d, weight) in row.iter_mut().zip(weights) {
-                    *d = weight * (*d + shift);
+            for ((scores, d_weights), (lse, shift)) in rows.by_ref() {
+                let lse = lse * LOG2_E;
+                for (score, d) in scores.iter_mut().zip(d_weights) {
+                    *score = exp2(score.mul_add(LOG2_E, -lse));
+                    *d = *score * (*d + shift);
                 }
             }
         },

@@ -12,7 +12,7 @@ use crate::amx::{self, COLUMNS, ROWS, STEP};
 use crate::attention::tiled::Call;
 use crate::attention::tiled::backward::{Sums, Upstream};
 use crate::attention::tiled::cover::KeyTile;
-use crate::attention::tiled::keys::Loaded;
+use crate::attention::tiled::keys::{Loaded, longest};
 use crate::attention::tiled::queries::{Queries, Reach};
 use crate::attention::tiled::sight::KEY_TILE;
 use crate::attention::tiled::softmax::{Strip, visits};
@@ -49,14 +49,13 @@ pub(in crate::attention::tiled) fn add_gradients(
             // SAFETY: `serves` looked for the instructions.
             unsafe { passes[strip].visit(strips[strip].cover.tile(n), &mut buffers) };
         }
-        let (strip, n) = visit[0];
         buffers.gradients(&buffers.d_keys, call.q.dim, &mut d_keys);
         for d in &mut d_keys {
             *d *= LN_2;
         }
         loaded.turn_back(&mut d_keys);
         buffers.gradients(&buffers.d_values, call.value_dim, &mut d_values);
-        sums.add_tile(strips[strip].cover.tile(n).pieces, &d_keys, &d_values);
+        sums.add_tile(longest(strips, &visit), &d_keys, &d_values);
     }
     for pass in passes {
         let dim = call.q.dim;

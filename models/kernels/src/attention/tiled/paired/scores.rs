@@ -65,13 +65,13 @@ impl Scores {
         // SAFETY: by the caller's word.
         unsafe { products(packed, &self.keys, self.depth, &mut self.numbers, slots) };
         let sight = &call.sights[queries.tile.sequence][queries.first_head / call.group];
-        let stacked = first..queries.count.min(first + ROWS);
+        let (stacked, seen) = (first..queries.count.min(first + ROWS), tile.slots());
         for (stacked, row) in stacked.zip(self.numbers.chunks_exact_mut(slots)) {
             if !tile.fully {
                 let (_, at) = queries.place(stacked);
-                sight.hide(queries.tile.rows.start + at, tile.pieces, &mut row[..self.count]);
+                sight.hide(queries.tile.rows.start + at, tile.pieces, &mut row[..seen]);
             }
-            row[self.count..].fill(f32::NEG_INFINITY);
+            row[seen..].fill(f32::NEG_INFINITY);
         }
     }
 }

@@ -33,7 +33,9 @@ proptest! {
     #[test]
     fn tiled_equals_dense(shape in shapes(330)) {
         let error = error(&Case::new(&shape));
-        prop_assert!(error < 1e-5, "error {error:e}");
+        // Without a cap, scores of ALiBi lie at -100 and below, where an f32 is rounded by 4e-6.
+        let tolerance = if shape.pos == 5 { 3e-5 } else { 1e-5 };
+        prop_assert!(error < tolerance, "error {error:e}");
     }
 
     /// On processors that do not multiply bf16 these are f32 products.
