@@ -25,7 +25,7 @@ pub use kernel::{Kernel, Precision};
 pub use linear::{linear, linear_residual};
 pub use mlp::{Activation, GatedMlp, gated_mlp};
 pub use norm::{LayerNorm, rms_norm};
-pub use once::{Factor, transposed_times};
+pub use once::{Factor, add_transposed_times, transposed_times};
 pub use packed::PackedMatrix;
 pub use rows::Rows;
 pub use training::{gated, gated_backward, rms_norm_backward};

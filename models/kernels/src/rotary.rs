@@ -4,6 +4,7 @@ mod angles;
 
 pub use angles::Angles;
 
+use crate::vectorize::vectorize;
 use angles::Tables;
 use std::sync::Arc;
 
@@ -63,9 +64,15 @@ impl Rotary {
     /// Cosines and sines of some positions, for rotations that are used again. Replaces what `angles` held.
     pub fn angles(&self, positions: impl IntoIterator<Item = i64>, angles: &mut Angles) {
         angles.clear(self.frequencies.len());
-        for position in positions {
-            self.tables.push(&self.frequencies, position, self.factor, angles);
-        }
+        let mut positions = positions.into_iter();
+        vectorize(
+            #[inline(always)]
+            || {
+                for position in positions.by_ref() {
+                    self.tables.push(&self.frequencies, position, self.factor, angles);
+                }
+            },
+        );
     }
 
     /// Rotates `rows` vectors of `2 * frequencies` numbers in place, each by its row of angles.

@@ -94,20 +94,39 @@ impl<'a> Factor<'a> {
 /// If shapes do not fit.
 pub fn transposed_times(a: Rows<'_>, b: Rows<'_>, precision: Precision) -> Vec<f32> {
     match precision {
-        Precision::F32 => by_depths(a, b),
+        Precision::F32 => {
+            let mut out = vec![0.0; a.columns * b.columns];
+            add_by_depths(a, b, &mut out);
+            out
+        }
         Precision::Bf16 => packed_transposed_times(a, b, Kernel::best(precision)),
     }
 }
 
-/// [`transposed_times`] in f32: the micro-kernel reads both sides depth by depth, as they lie.
-fn by_depths(a: Rows<'_>, b: Rows<'_>) -> Vec<f32> {
+/// `out += a^T b`, as [`transposed_times`]: a gradient that comes in parts.
+///
+/// # Panics
+/// If shapes do not fit.
+pub fn add_transposed_times(a: Rows<'_>, b: Rows<'_>, precision: Precision, out: &mut [f32]) {
+    assert_eq!(out.len(), a.columns * b.columns, "out has another shape");
+    match precision {
+        Precision::F32 => add_by_depths(a, b, out),
+        Precision::Bf16 => {
+            let part = packed_transposed_times(a, b, Kernel::best(precision));
+            let rows = out.par_chunks_mut(b.columns.max(1)).zip(part.par_chunks(b.columns.max(1)));
+            rows.for_each(|(sums, part)| sums.iter_mut().zip(part).for_each(|(sum, x)| *sum += x));
+        }
+    }
+}
+
+/// `out += a^T b` in f32: the micro-kernel reads both sides depth by depth, as they lie.
+fn add_by_depths(a: Rows<'_>, b: Rows<'_>, out: &mut [f32]) {
     /// Rows of the result that a job takes, at most, and depths at a time: what fits into the cache of a core.
     const ROWS: usize = 384;
     const DEPTH: usize = 128;
     assert_eq!(a.rows, b.rows, "as many rows on both sides");
-    let mut out = vec![0.0; a.columns * b.columns];
     if out.is_empty() {
-        return out;
+        return;
     }
     // As many jobs for each thread, and few: each reads all of the other side. A sum does not depend on its job. Tiles of the
     // micro-kernel have twelve rows, or six.
@@ -127,7 +146,6 @@ fn by_depths(a: Rows<'_>, b: Rows<'_>) -> Vec<f32> {
             product::add_transposed(out, left, b.slice(depths));
         }
     });
-    out
 }
 
 /// A matrix with the distances of its rows and of its columns.
@@ -292,6 +310,9 @@ mod tests {
                 one(&Factor::new(plain_b, precision).product(plain_a, None), precision);
                 one(&Factor::transposed(turned_b, precision).product(plain_a, None), precision);
                 one(&transposed_times(turned_a, plain_b, precision), precision);
+                let mut sum = vec![2.5; m * n];
+                add_transposed_times(turned_a, plain_b, precision, &mut sum);
+                one(&sum.into_iter().map(|x| x - 2.5).collect::<Vec<_>>(), precision);
                 let residual = vec![2.5; m * n];
                 let sum = Factor::new(plain_b, precision).product(plain_a, Some(Rows::new(&residual, n)));
                 one(&sum.into_iter().map(|x| x - 2.5).collect::<Vec<_>>(), precision);

@@ -36,6 +36,7 @@ impl Tables {
     }
 
     /// Appends the row of one position.
+    #[inline(always)]
     pub(super) fn push(&self, frequencies: &[f64], position: i64, factor: f64, angles: &mut Angles) {
         let (start, magnitude) = (angles.cos.len(), position.unsigned_abs());
         angles.cos.resize(start + self.half, 0.0);
@@ -58,16 +59,10 @@ impl Tables {
             middle = (&upper.0, &upper.1);
         }
         let digits = low.0.iter().zip(low.1).zip(middle.0.iter().zip(middle.1));
-        let mut row = cos.iter_mut().zip(sin).zip(digits);
-        vectorize(
-            #[inline(always)]
-            || {
-                for ((cos, sin), ((a, b), (c, d))) in row.by_ref() {
-                    let z = product((*a, *b), (*c, *d));
-                    (*cos, *sin) = ((z.0 * factor) as f32, (z.1 * sign) as f32);
-                }
-            },
-        );
+        for ((cos, sin), ((a, b), (c, d))) in cos.iter_mut().zip(sin).zip(digits) {
+            let z = product((*a, *b), (*c, *d));
+            (*cos, *sin) = ((z.0 * factor) as f32, (z.1 * sign) as f32);
+        }
     }
 }
 

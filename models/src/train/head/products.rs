@@ -4,7 +4,7 @@ use super::Matrix;
 use crate::family::values;
 use crate::nn::{Precision, on_processor};
 use burn::tensor::{Tensor, TensorData};
-use kilobase_kernels::matmul::{Factor, Rows, transposed_times};
+use kilobase_kernels::matmul::{Factor, Rows, add_transposed_times};
 use std::ops::Range;
 
 /// The products of one set of states, on the processor by its kernels, elsewhere as the device computes them.
@@ -71,22 +71,23 @@ impl<'a> Products<'a> {
 
     /// Adds what follows from the gradients of the logits of the next rows.
     pub(super) fn add_gradients(&mut self, rows: Range<usize>, d_logits: Vec<f32>) {
-        let (d_states, d_weight) = match &self.place {
+        match &self.place {
             Place::Processor { states, turned, precision, .. } => {
                 let d = Rows::new(&d_logits, self.vocabulary);
                 let turned = turned.as_ref().expect("gradients were asked for");
                 let part = part(states, self.hidden, &rows);
-                (turned.product(d, None), transposed_times(d, part, *precision))
+                self.d_states.extend(turned.product(d, None));
+                add_transposed_times(d, part, *precision, &mut self.d_weight);
             }
             Place::Device { states, weight } => {
                 let d = TensorData::new(d_logits, [rows.len(), self.vocabulary]);
                 let d = Tensor::<2>::from_data(d, &states.device());
                 let part = states.clone().narrow(0, rows.start, rows.len());
-                (values(d.clone().matmul(weight.clone())), values(d.transpose().matmul(part)))
+                self.d_states.extend(values(d.clone().matmul(weight.clone())));
+                let d_weight = values(d.transpose().matmul(part));
+                self.d_weight.iter_mut().zip(d_weight).for_each(|(sum, x)| *sum += x);
             }
-        };
-        self.d_states.extend(d_states);
-        self.d_weight.iter_mut().zip(d_weight).for_each(|(sum, x)| *sum += x);
+        }
     }
 
     /// Of the states, `[rows, hidden]`, and of the matrix, `[vocabulary, hidden]`.
