@@ -21,7 +21,7 @@ impl Panels {
     /// Takes over the rows of a matrix.
     pub(crate) fn load(&mut self, b: Rows<'_>) {
         b.check();
-        let width = crate::micro::columns(Arch::new());
+        let width = panel_columns(Arch::new());
         (self.rows, self.depth) = (b.rows, b.columns);
         self.data.resize(b.rows.div_ceil(width) * width * b.columns);
         for (n, panel) in self.data.chunks_exact_mut((width * b.columns).max(1)).enumerate() {
@@ -31,6 +31,15 @@ impl Panels {
             }
             transpose(&b.data[rows.start * b.stride..], b.stride, rows.len(), b.columns, panel, width);
         }
+    }
+}
+
+/// Columns of the widest tile on a vector unit.
+fn panel_columns(arch: Arch) -> usize {
+    match arch {
+        #[cfg(target_arch = "x86_64")]
+        Arch::V4(_) => 64,
+        _ => crate::micro::columns(arch),
     }
 }
 
@@ -126,60 +135,86 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // Shapes as in `matmul::dispatch`. The branches that are not taken are removed.
+        // Shapes as in `matmul::dispatch`, and a wider one: six rows of four vectors take 10 loads where twelve of two take 14.
+        // The branches that are not taken are removed.
         match S::F32_LANES {
-            16 => self.tiles::<S, 12, 2>(simd),
-            8 => self.tiles::<S, 6, 2>(simd),
-            4 => self.tiles::<S, 6, 4>(simd),
-            _ => self.tiles::<S, 4, 16>(simd),
+            16 => self.tiles::<S, 6, 4, 12, 2>(simd),
+            8 => self.tiles::<S, 6, 2, 6, 2>(simd),
+            4 => self.tiles::<S, 6, 4, 6, 4>(simd),
+            _ => self.tiles::<S, 4, 16, 4, 16>(simd),
         }
     }
 }
 
 impl Product<'_> {
+    /// By tiles of `MR` rows and `NV` vectors, which panels are made for, and lower or `NARROW` ones for what is left.
     #[inline(always)]
-    fn tiles<S: Simd, const MR: usize, const NV: usize>(self, simd: S) {
+    fn tiles<S: Simd, const MR: usize, const NV: usize, const NARROW_MR: usize, const NARROW: usize>(
+        mut self,
+        simd: S,
+    ) {
         thread_local!(static EDGES: RefCell<Edges> = RefCell::default());
-        let Self { out, n, depth, left, right, accumulate } = self;
         let mut edges = EDGES.take();
-        let (m, columns) = (left.rows(), NV * S::F32_LANES);
-        for column in (0..n).step_by(columns) {
-            let width = columns.min(n - column);
-            let (panel, panel_stride) = match right {
-                Right::Panels(panels) => (panels.data[column * depth..].as_ptr(), columns),
-                Right::Columns(right) if width < columns => {
-                    pack_columns(right, column..column + width, columns, &mut edges.right);
-                    (edges.right.as_ptr(), columns)
-                }
-                Right::Columns(right) => (right.data[column..].as_ptr(), right.stride),
+        let mut column = 0;
+        while column < self.n {
+            column += if NV == NARROW || self.n - column >= NV * S::F32_LANES {
+                self.columns::<S, MR, NV>(simd, column, NV * S::F32_LANES, &mut edges)
+            } else {
+                self.columns::<S, NARROW_MR, NARROW>(simd, column, NV * S::F32_LANES, &mut edges)
             };
-            let mut strips = Strips {
-                out: &mut *out,
-                n,
-                depth,
-                left,
-                columns: column..column + width,
-                panel: (panel, panel_stride),
-                accumulate,
-                edge: &mut edges.tile,
-            };
-            // Lower tiles for the rows that are left: how a sum is made does not depend on its tile.
-            let mut row = 0;
-            while row < m {
-                row += match m - row {
-                    // SAFETY: the panel has `columns` columns of `depth` numbers each, by the checks of shapes and strides
-                    // before or by how it was packed.
-                    rows if rows >= MR => unsafe { strips.multiply::<S, MR, NV>(simd, row) },
-                    // SAFETY: as above.
-                    4.. => unsafe { strips.multiply::<S, 4, NV>(simd, row) },
-                    // SAFETY: as above.
-                    2.. => unsafe { strips.multiply::<S, 2, NV>(simd, row) },
-                    // SAFETY: as above.
-                    _ => unsafe { strips.multiply::<S, 1, NV>(simd, row) },
-                };
-            }
         }
         EDGES.set(edges);
+    }
+
+    /// All rows of `NV` vectors of columns from one on, or of those that are left; returns how many. `panel` is the width of panels.
+    #[inline(always)]
+    fn columns<S: Simd, const MR: usize, const NV: usize>(
+        &mut self,
+        simd: S,
+        column: usize,
+        panel: usize,
+        edges: &mut Edges,
+    ) -> usize {
+        let Self { n, depth, left, right, accumulate, .. } = *self;
+        let (m, columns) = (left.rows(), NV * S::F32_LANES);
+        let width = columns.min(n - column);
+        let panel = match right {
+            Right::Panels(panels) => {
+                let within = column % panel;
+                (panels.data[(column - within) * depth + within..].as_ptr(), panel)
+            }
+            Right::Columns(right) if width < columns => {
+                pack_columns(right, column..column + width, columns, &mut edges.right);
+                (edges.right.as_ptr(), columns)
+            }
+            Right::Columns(right) => (right.data[column..].as_ptr(), right.stride),
+        };
+        let mut strips = Strips {
+            out: &mut *self.out,
+            n,
+            depth,
+            left,
+            columns: column..column + width,
+            panel,
+            accumulate,
+            edge: &mut edges.tile,
+        };
+        // Lower tiles for the rows that are left: how a sum is made does not depend on its tile.
+        let mut row = 0;
+        while row < m {
+            row += match m - row {
+                // SAFETY: the panel has `columns` columns of `depth` numbers each, by the checks of shapes and strides before
+                // or by how it was packed.
+                rows if rows >= MR => unsafe { strips.multiply::<S, MR, NV>(simd, row) },
+                // SAFETY: as above.
+                4.. => unsafe { strips.multiply::<S, 4, NV>(simd, row) },
+                // SAFETY: as above.
+                2.. => unsafe { strips.multiply::<S, 2, NV>(simd, row) },
+                // SAFETY: as above.
+                _ => unsafe { strips.multiply::<S, 1, NV>(simd, row) },
+            };
+        }
+        width
     }
 }
 
@@ -284,12 +319,12 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn products_agree_with_the_definition(m in 1usize..40, n in 1usize..40, depth in 0usize..30, gap in 0usize..4) {
+        fn products_agree_with_the_definition(m in 1usize..40, n in 1usize..140, depth in 0usize..30, gap in 0usize..4) {
             let noise = |count: usize, seed: f32| -> Vec<f32> {
                 (0..count).map(|i| (i as f32 * 0.7 + seed).sin()).collect()
             };
             let matrix = |data, count, dim| Rows { data, rows: count, columns: dim, stride: dim + gap };
-            let (a, b) = (noise(50 * 50, 0.0), noise(50 * 50, 1.0));
+            let (a, b) = (noise(50 * 150, 0.0), noise(50 * 150, 1.0));
             let start = noise(m * n, 2.0);
             let check = |ours: &[f32], a: &dyn Fn(usize, usize) -> f32, b: &dyn Fn(usize, usize) -> f32, plus: f32| {
                 for i in 0..m {
