@@ -15,6 +15,7 @@ pub(crate) struct Panels {
     data: Aligned<f32>,
     rows: usize,
     depth: usize,
+    width: usize,
 }
 
 impl Panels {
@@ -22,7 +23,7 @@ impl Panels {
     pub(crate) fn load(&mut self, b: Rows<'_>) {
         b.check();
         let width = panel_columns(Arch::new());
-        (self.rows, self.depth) = (b.rows, b.columns);
+        (self.rows, self.depth, self.width) = (b.rows, b.columns, width);
         self.data.resize(b.rows.div_ceil(width) * width * b.columns);
         for (n, panel) in self.data.chunks_exact_mut((width * b.columns).max(1)).enumerate() {
             let rows = n * width..b.rows.min((n + 1) * width);
@@ -158,21 +159,20 @@ impl Product<'_> {
         let mut column = 0;
         while column < self.n {
             column += if NV == NARROW || self.n - column >= NV * S::F32_LANES {
-                self.columns::<S, MR, NV>(simd, column, NV * S::F32_LANES, &mut edges)
+                self.columns::<S, MR, NV>(simd, column, &mut edges)
             } else {
-                self.columns::<S, NARROW_MR, NARROW>(simd, column, NV * S::F32_LANES, &mut edges)
+                self.columns::<S, NARROW_MR, NARROW>(simd, column, &mut edges)
             };
         }
         EDGES.set(edges);
     }
 
-    /// All rows of `NV` vectors of columns from one on, or of those that are left; returns how many. `panel` is the width of panels.
+    /// All rows of `NV` vectors of columns from one on, or of those that are left; returns how many.
     #[inline(always)]
     fn columns<S: Simd, const MR: usize, const NV: usize>(
         &mut self,
         simd: S,
         column: usize,
-        panel: usize,
         edges: &mut Edges,
     ) -> usize {
         let Self { n, depth, left, right, accumulate, .. } = *self;
@@ -180,8 +180,9 @@ impl Product<'_> {
         let width = columns.min(n - column);
         let panel = match right {
             Right::Panels(panels) => {
-                let within = column % panel;
-                (panels.data[(column - within) * depth + within..].as_ptr(), panel)
+                let within = column % panels.width;
+                assert!(within + columns <= panels.width, "a tile within a panel");
+                (panels.data[(column - within) * depth + within..].as_ptr(), panels.width)
             }
             Right::Columns(right) if width < columns => {
                 pack_columns(right, column..column + width, columns, &mut edges.right);

@@ -71,18 +71,21 @@ impl<'a> Loaded<'a> {
         }
     }
 
-    /// Reads the keys and values of a tile that some strips visit.
-    pub(super) fn load_both(
+    /// Reads the keys and values of a tile that some strips visit, and returns their slots: what one of the strips sees, the
+    /// others seeing that or its beginning.
+    pub(super) fn load_both<'b>(
         &mut self,
         call: &Call<'a>,
         kv_head: usize,
-        strips: &[Strip<'_>],
+        strips: &'b [Strip<'_>],
         visit: &[(usize, usize)],
-    ) {
+    ) -> &'b [Range<usize>] {
         let kv = call.sequences[strips[0].queries.tile.sequence].kv;
-        let pieces = longest(strips, visit);
+        let tiles = visit.iter().map(|&(strip, n)| strips[strip].cover.tile(n));
+        let pieces = tiles.max_by_key(|tile| tile.slots()).expect("a strip").pieces;
         self.load(call, kv, kv_head, pieces);
         self.load_values(kv, kv_head, pieces);
+        pieces
     }
 
     /// Lays the keys out for products; [`Self::load`] comes first.
@@ -143,12 +146,6 @@ impl<'a> Loaded<'a> {
             rotary.turn_back(d_near, &self.angles);
         }
     }
-}
-
-/// What the strips of a visit see of its tile, the others being the beginning of it.
-pub(super) fn longest<'a>(strips: &'a [Strip<'_>], visit: &[(usize, usize)]) -> &'a [Range<usize>] {
-    let tiles = visit.iter().map(|&(strip, n)| strips[strip].cover.tile(n));
-    tiles.max_by_key(|tile| tile.slots()).expect("a strip").pieces
 }
 
 /// The rows of one head.

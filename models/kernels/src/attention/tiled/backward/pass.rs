@@ -4,7 +4,7 @@ use super::{Sums, Upstream};
 use crate::aligned::Aligned;
 use crate::attention::tiled::Call;
 use crate::attention::tiled::cover::KeyTile;
-use crate::attention::tiled::keys::{Loaded, longest};
+use crate::attention::tiled::keys::Loaded;
 use crate::attention::tiled::queries::{Queries, Reach};
 use crate::attention::tiled::scores::{Scratch, cap, reaches};
 use crate::attention::tiled::softmax::{Strip, visits};
@@ -27,8 +27,7 @@ pub(super) fn add_gradients(
     let (mut scratch, mut tile) = (Scratch::default(), Tile::default());
     let mut own: [Aligned<f32>; 3] = Default::default();
     for visit in visits(strips) {
-        let pieces = longest(strips, &visit);
-        scratch.keys.load_both(call, kv_head, strips, &visit);
+        let pieces = scratch.keys.load_both(call, kv_head, strips, &visit);
         scratch.keys.pack(call);
         tile.values.load(scratch.keys.values());
         let mut add = |scratch: &mut _, mut d_keys: KeySums<'_>, d_table: &mut [f64]| {

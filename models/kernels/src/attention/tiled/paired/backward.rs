@@ -12,7 +12,7 @@ use crate::amx::{self, COLUMNS, ROWS, STEP};
 use crate::attention::tiled::Call;
 use crate::attention::tiled::backward::{Sums, Upstream};
 use crate::attention::tiled::cover::KeyTile;
-use crate::attention::tiled::keys::{Loaded, longest};
+use crate::attention::tiled::keys::Loaded;
 use crate::attention::tiled::queries::{Queries, Reach};
 use crate::attention::tiled::sight::KEY_TILE;
 use crate::attention::tiled::softmax::{Strip, visits};
@@ -43,7 +43,7 @@ pub(in crate::attention::tiled) fn add_gradients(
     let mut buffers = Buffers::new(call.q.dim, call.value_dim, height);
     let (mut d_keys, mut d_values) = (Vec::new(), Vec::new());
     for visit in visits(strips) {
-        loaded.load_both(call, kv_head, strips, &visit);
+        let pieces = loaded.load_both(call, kv_head, strips, &visit);
         buffers.load(&loaded);
         for &(strip, n) in &visit {
             // SAFETY: `serves` looked for the instructions.
@@ -55,7 +55,7 @@ pub(in crate::attention::tiled) fn add_gradients(
         }
         loaded.turn_back(&mut d_keys);
         buffers.gradients(&buffers.d_values, call.value_dim, &mut d_values);
-        sums.add_tile(longest(strips, &visit), &d_keys, &d_values);
+        sums.add_tile(pieces, &d_keys, &d_values);
     }
     for pass in passes {
         let dim = call.q.dim;
